@@ -1,0 +1,70 @@
+// The error classes a caller can catch, and the exit code the CLI gives each. Owns no messages.
+
+/** Exit codes of the `mnv2-torch` command. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, environment: 3, data: 4, diverged: 5, sigint: 130, sigterm: 143 } as const;
+
+/** Base of every error this package throws on purpose: `code` is stable, `exitCode` is what the CLI ends with. */
+export class Mnv2Error extends Error {
+  constructor(
+    message: string,
+    readonly code: string,
+    readonly exitCode: number = EXIT.failure,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A call or command line that asks for something that does not exist or does not fit. */
+export class UsageError extends Mnv2Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, 'USAGE', EXIT.usage, options);
+  }
+}
+
+/** Shapes, dtypes or attributes that do not fit an op; thrown where the op was recorded, with the module path. */
+export class ShapeError extends Mnv2Error {
+  constructor(
+    message: string,
+    readonly modulePath = '',
+  ) {
+    super(modulePath ? `${message} (in module '${modulePath}')` : message, 'SHAPE', EXIT.usage);
+  }
+}
+
+/** The machine lacks something: libtorch, the built addon, a CUDA device, a matching version. */
+export class EnvironmentError extends Mnv2Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, 'ENVIRONMENT', EXIT.environment, options);
+  }
+}
+
+/** Images, folders, checkpoints or splits that cannot be used; `files` lists the offending paths. */
+export class DataError extends Mnv2Error {
+  constructor(
+    message: string,
+    readonly files: readonly string[] = [],
+    options?: ErrorOptions,
+  ) {
+    super(message, 'DATA', EXIT.data, options);
+  }
+}
+
+/** Training produced a loss that is not finite. */
+export class DivergedError extends Mnv2Error {
+  constructor(message: string) {
+    super(message, 'DIVERGED', EXIT.diverged);
+  }
+}
+
+/** libtorch or the engine failed; `modulePath` names the module whose node was running. */
+export class TorchError extends Mnv2Error {
+  constructor(
+    message: string,
+    code: string,
+    readonly modulePath = '',
+  ) {
+    super(modulePath ? `${message} (in '${modulePath}')` : message, code);
+  }
+}
