@@ -1,0 +1,66 @@
+// See device.h. CUDA facts come from native/cuda when it is compiled in.
+#include "device.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/version.h>
+
+#include "infer.h"
+
+#ifdef MNV2_CUDA
+#include "cuda/cuda_device.h"
+#endif
+
+namespace mnv2 {
+
+#define MNV2_TEXT_(x) #x
+#define MNV2_TEXT(x) MNV2_TEXT_(x)
+
+/** Of the library loaded, which need not be the one the headers came from. */
+static std::string runtime_version() {
+  const auto config = at::show_config();
+  const std::string key = "TORCH_VERSION=";
+  const auto start = config.find(key);
+  if (start == std::string::npos) return "unknown";
+  const auto from = start + key.size();
+  return config.substr(from, config.find_first_of(", \n", from) - from);
+}
+
+BuildFacts build_facts() {
+  BuildFacts b;
+  b.libtorch = TORCH_VERSION;
+  b.libtorch_runtime = runtime_version();
+#if defined(__clang__)
+  b.compiler = "clang " __clang_version__;
+#elif defined(__GNUC__)
+  b.compiler = "gcc " __VERSION__;
+#else
+  b.compiler = "unknown";
+#endif
+  b.cxx_standard = static_cast<int>(__cplusplus / 100 % 100);
+#ifdef MNV2_CUDA
+  b.cuda = MNV2_CUDA_VERSION;
+  b.cuda_archs = MNV2_CUDA_ARCHS;
+#endif
+  b.cpu_capability = at::get_cpu_capability();
+  b.mkldnn = fused_convolution_available();
+#if defined(__x86_64__) && defined(__GNUC__)
+  b.bf16 = __builtin_cpu_supports("avx512bf16");
+#endif
+  return b;
+}
+
+#ifndef MNV2_CUDA
+std::vector<CudaDevice> cuda_devices() { return {}; }
+DeviceMemory device_memory(at::Device) { return {}; }
+#endif
+
+void start_engine_thread(at::Device device, int threads) {
+  at::set_num_threads(threads);
+  at::GradMode::set_enabled(false);
+  if (device.is_cuda()) c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
+}
+
+}  // namespace mnv2

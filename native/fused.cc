@@ -1,0 +1,133 @@
+// Autograd around the fused BatchNorm kernels. See fused.h.
+#include "fused.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "errors.h"
+#include "kernels/bn_act.h"
+
+namespace mnv2 {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+const Parallel& parallel() {
+  static const Parallel run = [](int64_t n, const std::function<void(int64_t, int64_t)>& body) { at::parallel_for(0, n, 1, body); };
+  return run;
+}
+
+constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
+
+/** Calls `body` with a null pointer of the kernel's element type. */
+template <class Body>
+void by_type(const at::Tensor& x, Body body) {
+  if (x.scalar_type() == at::kFloat) body(static_cast<float*>(nullptr));
+  else body(static_cast<bfloat16*>(nullptr));
+}
+
+template <class T>
+T* data(const at::Tensor& t) {
+  return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr;
+}
+
+/** What a forward leaves for its backward. */
+struct Statistics {
+  at::Tensor mean, rstd;
+};
+
+at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                       const at::Tensor& running_var, const at::Tensor& residual, const NormAct& o, Statistics& kept) {
+  const int64_t channels = x.size(1), rows = x.numel() / channels;
+  auto y = at::empty_like(x);
+  const auto floats = weight.options().requires_grad(false);
+  kept.rstd = at::empty({channels}, floats);
+  kept.mean = o.training ? at::empty({channels}, floats) : running_mean;
+  float* rstd = data<float>(kept.rstd);
+  by_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    if (!o.training) {
+      const float* var = data<float>(running_var);
+      for (int64_t c = 0; c < channels; c++) rstd[c] = 1 / std::sqrt(static_cast<double>(var[c]) + o.eps);
+      bn_act_eval_forward<T>(data<T>(x), data<T>(residual), data<float>(kept.mean), rstd, data<float>(weight),
+                             data<float>(bias), o.act, rows, channels, data<T>(y), parallel());
+      return;
+    }
+    auto var = at::empty({channels}, floats);
+    bn_act_forward<T>(data<T>(x), data<T>(residual), data<float>(weight), data<float>(bias), static_cast<float>(o.eps), o.act,
+                      rows, channels, data<T>(y), data<float>(kept.mean), data<float>(var), rstd, parallel());
+    // PyTorch normalises with the biased variance and keeps the unbiased one.
+    const double unbias = rows > 1 ? static_cast<double>(rows) / (rows - 1) : 1;
+    float *rm = data<float>(running_mean), *rv = data<float>(running_var);
+    for (int64_t c = 0; c < channels; c++) {
+      rm[c] += static_cast<float>(o.momentum) * (data<float>(kept.mean)[c] - rm[c]);
+      rv[c] += static_cast<float>(o.momentum) * (static_cast<float>(data<float>(var)[c] * unbias) - rv[c]);
+    }
+  });
+  return y;
+}
+
+struct NormActFunction : torch::autograd::Function<NormActFunction> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight, const Variable& bias,
+                          const Variable& residual, const at::Tensor& running_mean, const at::Tensor& running_var, bool training,
+                          double momentum, double eps, int64_t act) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    Statistics kept;
+    auto y = forward_cpu(x, weight, bias, running_mean, running_var, residual, {training, momentum, eps, static_cast<Act>(act)}, kept);
+    // Frozen statistics may move before the backward only in training mode, where they are not used.
+    context->save_for_backward({x, weight, bias, kept.mean, kept.rstd});
+    context->saved_data["training"] = training;
+    context->saved_data["act"] = act;
+    context->saved_data["residual"] = residual.defined();
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &rstd = saved[4];
+    const bool training = context->saved_data["training"].toBool();
+    const auto act = static_cast<Act>(context->saved_data["act"].toInt());
+    const auto dy = gradients[0].to(x.scalar_type()).contiguous(kLayout);
+    const int64_t channels = x.size(1), rows = x.numel() / channels;
+    at::Tensor dx, dweight, dbias;
+    if (context->needs_input_grad(0)) dx = at::empty_like(x);
+    if (training || context->needs_input_grad(1) || context->needs_input_grad(2)) {
+      dweight = at::empty_like(weight);
+      dbias = at::empty_like(bias);
+    }
+    by_type(x, [&](auto* type) {
+      using T = std::remove_pointer_t<decltype(type)>;
+      auto* kernel = training ? bn_act_backward<T> : bn_act_eval_backward<T>;
+      kernel(data<T>(dy), data<T>(x), data<float>(mean), data<float>(rstd), data<float>(weight), data<float>(bias), act, rows,
+             channels, data<T>(dx), data<float>(dweight), data<float>(dbias), parallel());
+    });
+    const auto dresidual = context->saved_data["residual"].toBool() ? dy : at::Tensor();
+    return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+bool norm_act_takes(const at::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0;
+}
+
+at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                    const at::Tensor& running_var, const at::Tensor& residual, const NormAct& o) {
+  const auto dense = x.contiguous(kLayout);
+  if (o.training && x.numel() == x.size(1)) {
+    throw Failure("USAGE", "batchNorm2d in training mode needs more than one value per channel: use a larger batch or image, or drop the last batch of one");
+  }
+  at::Tensor skip = residual.defined() ? residual.to(x.scalar_type()).contiguous(kLayout) : residual;
+  if (at::GradMode::is_enabled()) {
+    return NormActFunction::apply(dense, weight, bias, skip, running_mean, running_var, o.training, o.momentum, o.eps,
+                                  static_cast<int64_t>(o.act));
+  }
+  Statistics kept;
+  return forward_cpu(dense, weight, bias, running_mean, running_var, skip, o, kept);
+}
+
+}  // namespace mnv2

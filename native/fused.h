@@ -1,0 +1,25 @@
+// BatchNorm + activation (+ residual add) as one differentiable op. Kernels are in kernels/ and cuda/.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include "kernels/loops.h"
+
+namespace mnv2 {
+
+struct NormAct {
+  bool training;
+  double momentum, eps;
+  Act act;
+};
+
+/** True when the fused kernels take this input; otherwise the caller runs the ops one by one. */
+bool norm_act_takes(const at::Tensor& x);
+
+/**
+ * act(batchNorm(x)) + residual. x, residual: [N, C, H, W]; the rest [C] float32. In training mode the running
+ * statistics are moved in place. Works with and without grad mode.
+ */
+at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                    const at::Tensor& running_var, const at::Tensor& residual, const NormAct& options);
+
+}  // namespace mnv2

@@ -1,0 +1,24 @@
+// Fused inference: convolution with BatchNorm folded in, activation and residual add in the same primitive.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+
+#include "plan.h"
+
+namespace mnv2 {
+
+/** True when oneDNN's fused convolutions can be reached on this build and CPU. */
+bool fused_convolution_available();
+
+/** Gives a fused_conv step the place where it keeps its weights. */
+void prepare(Step& step);
+
+/**
+ * Runs a fused_conv step. `value` gives a node's tensor; folded and packed weights are kept in the step and remade
+ * when `version` (the weights' version) changes. x: [N, C, H, W], channels_last or not.
+ */
+at::Tensor run_fused_conv(const Graph& graph, Step& step, const std::function<const at::Tensor&(int)>& value,
+                          uint64_t version, bool bf16);
+
+}  // namespace mnv2

@@ -1,0 +1,167 @@
+// Prunes, orders and fuses. The only place that knows which patterns become one step.
+#include "plan.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace mnv2 {
+namespace {
+
+using Kind = Node::Kind;
+
+bool is_conv(const Node& n) { return n.op == "conv2d" || n.op == "depthwiseConv2d"; }
+bool is_clamp(const Node& n) { return n.op == "relu" || n.op == "relu6" || n.op == "hardtanh"; }
+bool is_stored(const Node& n) { return n.kind == Kind::parameter || n.kind == Kind::constant; }
+
+struct Needs {
+  std::vector<char> needed;
+  std::vector<int> uses;      // readers among needed nodes, plus one if fetched
+  std::vector<int> reader;    // the last reader seen
+};
+
+Needs trace(const Graph& g, const std::vector<int>& roots) {
+  Needs n{std::vector<char>(g.nodes.size()), std::vector<int>(g.nodes.size()), std::vector<int>(g.nodes.size(), -1)};
+  for (int root : roots) n.needed[root] = 1, n.uses[root]++;
+  for (int i = static_cast<int>(g.nodes.size()) - 1; i >= 0; i--) {
+    if (!n.needed[i]) continue;
+    for (int input : g.nodes[i].inputs) n.needed[input] = 1, n.uses[input]++, n.reader[input] = i;
+  }
+  return n;
+}
+
+/** Follows `from` through a lone activation and a lone residual add; both only where nobody else looks. */
+void absorb_tail(const Graph& g, const Needs& needs, const std::vector<Step>& at, Step& step) {
+  auto lone_reader = [&](int node) { return needs.uses[node] == 1 ? needs.reader[node] : -1; };
+  int next = lone_reader(step.node);
+  if (next >= 0 && is_clamp(g.nodes[next])) {
+    step.act = step.node = next;
+    next = lone_reader(step.node);
+  }
+  if (next < 0 || g.nodes[next].op != "add" || at[next].node >= 0) return;
+  const auto& in = g.nodes[next].inputs;
+  const int other = in[0] == step.node ? in[1] : in[0];
+  if (other == step.node || g.nodes[other].shape != g.nodes[step.node].shape) return;
+  step.residual = other;
+  step.node = next;
+}
+
+}  // namespace
+
+Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
+  Plan plan;
+  plan.fetch = fetch;
+  auto roots = fetch;
+  if (train) roots.push_back(g.loss);
+  const auto needs = trace(g, roots);
+  const int count = static_cast<int>(g.nodes.size());
+
+  for (int i = 0; i < count; i++) {
+    if (!needs.needed[i]) continue;
+    const auto& node = g.nodes[i];
+    if (node.kind == Kind::gradient) plan.wrt.push_back(node.inputs[1]);
+    if (node.op == "dropout") plan.random = true;
+    if (node.op == "batchNorm2d" && node.attrs.flag("training")) plan.updates_statistics = true;
+  }
+  plan.grad = train || !plan.wrt.empty();
+  auto differentiated = [&](int node) { return std::find(plan.wrt.begin(), plan.wrt.end(), node) != plan.wrt.end(); };
+
+  // A fused step stands where its last node stood: all its inputs are computed by then.
+  std::vector<Step> at(count);
+  std::vector<char> absorbed(count, 0);
+  auto fuse = [&](Step step) {
+    for (int part : {step.conv, step.norm, step.act, step.residual >= 0 ? step.node : -1}) {
+      if (part >= 0) absorbed[part] = 1;
+    }
+    absorbed[step.node] = 0;
+    at[step.node] = step;
+  };
+  if (g.fuse) {
+    for (int i = 0; i < count; i++) {
+      const auto& node = g.nodes[i];
+      if (!needs.needed[i] || absorbed[i] || at[i].node >= 0 || differentiated(i)) continue;
+      if (!plan.grad && is_conv(node) && is_stored(g.nodes[node.inputs[1]]) &&
+          (node.inputs.size() < 3 || is_stored(g.nodes[node.inputs[2]]))) {
+        Step step;
+        step.kind = Step::Kind::fused_conv;
+        step.conv = step.node = i;
+        const int next = needs.uses[i] == 1 ? needs.reader[i] : -1;
+        if (next >= 0 && g.nodes[next].op == "batchNorm2d" && g.nodes[next].inputs[0] == i) {
+          const auto& norm = g.nodes[next];
+          const bool stored = std::all_of(norm.inputs.begin() + 1, norm.inputs.end(), [&](int s) { return is_stored(g.nodes[s]); });
+          if (!norm.attrs.flag("training") && stored) step.norm = step.node = next;
+        }
+        // Train-mode statistics after this convolution: leave the tail to the BatchNorm's own step.
+        if (step.norm >= 0 || next < 0 || g.nodes[next].op != "batchNorm2d") absorb_tail(g, needs, at, step);
+        fuse(step);
+      } else if (node.op == "batchNorm2d") {
+        Step step;
+        step.kind = Step::Kind::norm_act;
+        step.norm = step.node = i;
+        absorb_tail(g, needs, at, step);
+        fuse(step);
+      }
+    }
+  }
+  for (int i = 0; i < count; i++) {
+    if (!needs.needed[i] || absorbed[i]) continue;
+    if (at[i].node < 0) at[i].node = i;
+    plan.steps.push_back(at[i]);
+  }
+
+  // Last reader of each value, in steps. Fetched values, the loss and differentiated nodes live on.
+  std::vector<int> last(count, -1);
+  auto reads = [&](const Step& step) {
+    std::vector<int> in;
+    if (step.kind == Step::Kind::op) return g.nodes[step.node].inputs;
+    const auto& head = g.nodes[step.conv >= 0 ? step.conv : step.norm].inputs;
+    in.insert(in.end(), head.begin(), head.end());
+    if (step.conv >= 0 && step.norm >= 0) in.insert(in.end(), g.nodes[step.norm].inputs.begin() + 1, g.nodes[step.norm].inputs.end());
+    if (step.residual >= 0) in.push_back(step.residual);
+    return in;
+  };
+  for (size_t s = 0; s < plan.steps.size(); s++) {
+    for (int input : reads(plan.steps[s])) last[input] = static_cast<int>(s);
+  }
+  for (int keep : roots) last[keep] = -1;
+  if (train) {  // parameters are differentiated for at the end
+    for (int i = 0; i < count; i++) {
+      if (g.nodes[i].kind == Kind::parameter) last[i] = -1;
+    }
+  }
+  for (int keep : plan.wrt) last[keep] = -1;
+  for (int i = 0; i < count; i++) {
+    if (last[i] >= 0) plan.steps[last[i]].release.push_back(i);
+  }
+  return plan;
+}
+
+Clamp clamp_of(const Graph& g, int act) {
+  constexpr double none = std::numeric_limits<double>::infinity();
+  if (act < 0) return {-none, none};
+  const auto& node = g.nodes[act];
+  if (node.op == "relu") return {0, none};
+  if (node.op == "relu6") return {0, 6};
+  return {node.attrs.number("min"), node.attrs.number("max")};
+}
+
+std::vector<std::string> describe(const Graph& g, const Plan& plan) {
+  std::vector<std::string> lines;
+  for (const auto& step : plan.steps) {
+    const auto& node = g.nodes[step.node];
+    if (node.kind != Kind::op) continue;
+    std::string line;
+    auto part = [&](int index) {
+      if (index >= 0) line += (line.empty() ? "" : "+") + g.nodes[index].op;
+    };
+    if (step.kind == Step::Kind::op) {
+      part(step.node);
+    } else {
+      part(step.conv), part(step.norm), part(step.act);
+      if (step.residual >= 0) line += "+add";
+    }
+    lines.push_back(line + (node.path.empty() ? "" : " " + node.path));
+  }
+  return lines;
+}
+
+}  // namespace mnv2

@@ -1,0 +1,351 @@
+// See program.h. Everything here runs on the engine's thread.
+#include "program.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+#include "fused.h"
+#include "infer.h"
+
+namespace mnv2 {
+namespace {
+
+using Kind = Node::Kind;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::ostringstream text;
+  text << '[';
+  for (size_t i = 0; i < shape.size(); i++) text << (i ? ", " : "") << (shape[i] == -1 ? "None" : std::to_string(shape[i]));
+  text << ']';
+  return text.str();
+}
+
+bool fits(at::IntArrayRef came, const std::vector<int64_t>& expected) {
+  if (came.size() != expected.size()) return false;
+  for (size_t i = 0; i < expected.size(); i++) {
+    if (expected[i] != -1 && came[i] != expected[i]) return false;
+  }
+  return true;
+}
+
+at::Tensor channels_last(at::Tensor t) { return t.dim() == 4 ? t.contiguous(at::MemoryFormat::ChannelsLast) : t; }
+
+}  // namespace
+
+Failure current_failure(const std::string& path) {
+  try {
+    throw;
+  } catch (const Failure& failure) {
+    return {failure.code, failure.what(), failure.path.empty() ? path : failure.path};
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    const bool memory = text.find("out of memory") != std::string::npos || text.find("not enough memory") != std::string::npos;
+    return {memory ? "OUT_OF_MEMORY" : "TORCH", memory ? text + " Use a smaller batch or image size." : text, path};
+  } catch (const std::bad_alloc&) {
+    return {"OUT_OF_MEMORY", "out of memory. Use a smaller batch or image size.", path};
+  } catch (const std::exception& error) {
+    return {"NATIVE", error.what(), path};
+  } catch (...) {
+    return {"NATIVE", "unknown native exception", path};
+  }
+}
+
+void link(Graph& graph) {
+  for (auto& node : graph.nodes) {
+    if (node.kind != Kind::op) continue;
+    node.function = find_op(node.op);
+    if (!node.function) {
+      throw Failure("USAGE", "the engine has no op '" + node.op + "': addon and TypeScript differ in version; rebuild with: npx mnv2-torch setup --force", node.path);
+    }
+  }
+}
+
+RowStore::RowStore(int64_t rows, std::vector<int64_t> shape, at::ScalarType dtype, at::Device device) {
+  shape.insert(shape.begin(), rows);
+  auto options = at::TensorOptions().dtype(dtype).device(device);
+  values = shape.size() == 4 ? at::empty(shape, options, at::MemoryFormat::ChannelsLast) : at::empty(shape, options);
+}
+
+void RowStore::set(const at::Tensor& all) {
+  if (all.sizes() != values.sizes()) {
+    throw Failure("USAGE", "RowStore: expected values of shape " + shape_text(values.sizes()) + ", got " + shape_text(all.sizes()));
+  }
+  values.copy_(all);
+}
+
+at::Tensor RowStore::gather(const at::Tensor& index) const {
+  return channels_last(values.index_select(0, index.to(values.device())));
+}
+
+void RowStore::scatter(const at::Tensor& index, const at::Tensor& from) {
+  values.index_copy_(0, index.to(values.device()), from.to(values.scalar_type()));
+}
+
+ProgramCore::ProgramCore(Graph g, std::shared_ptr<WeightStore> store, int threads)
+    : graph(std::move(g)), weights(std::move(store)), trained_(graph.nodes.size(), 0), threads_(threads) {
+  if (graph.loss < 0) return;
+  std::vector<char> reached(graph.nodes.size(), 0);
+  reached[graph.loss] = 1;
+  for (int i = graph.loss; i >= 0; i--) {
+    if (!reached[i]) continue;
+    const auto& node = graph.nodes[i];
+    for (int input : node.inputs) reached[input] = 1;
+    trained_[i] = node.kind == Kind::parameter && std::count(graph.trained.begin(), graph.trained.end(), node.name) > 0;
+  }
+}
+ProgramCore::~ProgramCore() = default;
+
+int ProgramCore::node_named(const std::string& name) const {
+  auto found = graph.names.find(name);
+  if (found != graph.names.end()) return found->second;
+  std::string known;
+  for (const auto& output : graph.outputs) known += (known.empty() ? "" : ", ") + output;
+  throw Failure("USAGE", "fetch: nothing in this program is named '" + name + "'. Its outputs are " + known + "; modules go by their path, as features.3");
+}
+
+Plan& ProgramCore::plan_for(const std::vector<int>& fetch, bool train) {
+  auto key = fetch;
+  key.push_back(train ? -1 : -2);
+  auto found = plans_.find(key);
+  if (found == plans_.end()) {
+    found = plans_.emplace(key, make_plan(graph, fetch, train)).first;
+    for (auto& step : found->second.steps) prepare(step);
+  }
+  return found->second;
+}
+
+std::vector<std::string> ProgramCore::describe_plan(const std::vector<int>& fetch) const {
+  return describe(graph, make_plan(graph, fetch, graph.loss >= 0));
+}
+
+at::Tensor ProgramCore::fed(const Node& node, const Feeds& feeds) const {
+  auto found = feeds.find(node.name);
+  if (found == feeds.end()) throw Failure("USAGE", "run: the input '" + node.name + "' is not fed; expected " + shape_text(node.shape));
+  const auto& value = found->second;
+  if (!fits(value.sizes(), node.shape)) {
+    throw Failure("USAGE", "run: input '" + node.name + "' expected shape " + shape_text(node.shape) + ", got " + shape_text(value.sizes()));
+  }
+  const bool floats = at::isFloatingType(node.dtype);
+  const bool already = value.scalar_type() == node.dtype || (graph.bf16 && value.scalar_type() == at::kBFloat16);
+  if (!already && floats != at::isFloatingType(value.scalar_type())) {
+    throw Failure("USAGE", "run: input '" + node.name + "' expected " + at::toString(node.dtype) + " values, got " + at::toString(value.scalar_type()));
+  }
+  return channels_last(value.to(weights->device, already ? value.scalar_type() : node.dtype));
+}
+
+void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values) {
+  auto value = [&](int node) -> const at::Tensor& { return values[node]; };
+  auto run_op = [&](int index) {
+    const auto& node = graph.nodes[index];
+    std::vector<at::Tensor> in;
+    in.reserve(node.inputs.size());
+    for (int input : node.inputs) in.push_back(values[input]);
+    auto at_node = context;
+    at_node.node = index;
+    values[index] = node.function(in, node.attrs, at_node);
+  };
+  if (step.kind == Step::Kind::fused_conv) {
+    values[step.node] = run_fused_conv(graph, step, value, weights->version(), context.bf16);
+    return;
+  }
+  if (step.kind == Step::Kind::norm_act) {
+    const auto& norm = graph.nodes[step.norm];
+    const auto& x = values[norm.inputs[0]];
+    const bool known = step.act < 0 || graph.nodes[step.act].op != "hardtanh";
+    if (known && norm_act_takes(x)) {
+      const Act act = step.act < 0 ? Act::none : graph.nodes[step.act].op == "relu" ? Act::relu : Act::relu6;
+      values[step.node] = norm_act(x, values[norm.inputs[1]], values[norm.inputs[2]], values[norm.inputs[3]], values[norm.inputs[4]],
+                                   step.residual >= 0 ? values[step.residual] : at::Tensor(),
+                                   {norm.attrs.flag("training"), norm.attrs.number("momentum"), norm.attrs.number("eps"), act});
+      return;
+    }
+    for (int part : {step.norm, step.act, step.residual >= 0 ? step.node : -1}) {
+      if (part >= 0) run_op(part);
+    }
+    return;
+  }
+  run_op(step.node);
+}
+
+void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, std::vector<at::Tensor>& values) {
+  for (auto& step : plan.steps) {
+    const auto& node = graph.nodes[step.node];
+    try {
+      switch (node.kind) {
+        case Kind::input: values[step.node] = fed(node, feeds); break;
+        case Kind::parameter: values[step.node] = weights->get(node.name); break;
+        case Kind::constant: values[step.node] = node.constant; break;
+        case Kind::gradient: continue;
+        case Kind::op: run_step(plan, step, context, values); break;
+      }
+      auto& value = values[step.node];
+      if (!fits(value.sizes(), node.shape)) {
+        throw Failure("SHAPE", node.op + ": the graph says " + shape_text(node.shape) + ", the engine computed " + shape_text(value.sizes()));
+      }
+      if (plan.grad) {
+        const bool wanted = trained_[step.node] || std::find(plan.wrt.begin(), plan.wrt.end(), step.node) != plan.wrt.end();
+        if (wanted && !value.requires_grad()) value = value.detach().requires_grad_(true);
+      }
+    } catch (...) {
+      throw current_failure(node.path);
+    }
+    for (int dead : step.release) values[dead].reset();
+  }
+}
+
+std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, const RunContext& context, std::optional<double> lr) {
+  std::vector<at::Tensor> values(graph.nodes.size());
+  if (!plan.grad) {
+    c10::InferenceMode inference(!plan.updates_statistics);
+    at::NoGradGuard no_grad;
+    forward(plan, feeds, context, values);
+    if (plan.updates_statistics) weights->touch();
+  } else {
+    at::AutoGradMode grad(true);
+    forward(plan, feeds, context, values);
+    const bool update = lr.has_value();
+    std::map<int, std::vector<int>> wanted;  // loss -> gradient nodes
+    for (const auto& step : plan.steps) {
+      const auto& node = graph.nodes[step.node];
+      if (node.kind == Kind::gradient) wanted[node.inputs[0]].push_back(step.node);
+    }
+    auto differentiate = [&](int loss, const std::vector<at::Tensor>& wrt, bool keep) {
+      if (!values[loss].requires_grad()) return std::vector<at::Tensor>(wrt.size());
+      return torch::autograd::grad({values[loss]}, wrt, {}, keep, /*create_graph=*/false, /*allow_unused=*/true);
+    };
+    try {
+      for (const auto& [loss, nodes] : wanted) {
+        std::vector<at::Tensor> wrt;
+        for (int node : nodes) wrt.push_back(values[graph.nodes[node].inputs[1]]);
+        const auto gradients = differentiate(loss, wrt, /*keep=*/true);
+        for (size_t i = 0; i < nodes.size(); i++) {
+          values[nodes[i]] = gradients[i].defined() ? gradients[i] : at::zeros_like(wrt[i]);
+        }
+      }
+      if (update) {
+        std::vector<at::Tensor> leaves;
+        for (size_t i = 0; i < graph.nodes.size(); i++) {
+          if (trained_[i]) leaves.push_back(values[i]);
+        }
+        const auto gradients = differentiate(graph.loss, leaves, /*keep=*/false);
+        if (!optimizer_) {
+          std::vector<at::Tensor> parameters;
+          for (const auto& leaf : leaves) parameters.push_back(leaf.detach());  // shares the weights' storage
+          optimizer_ = std::make_unique<Optimizer>(graph.optimizer, std::move(parameters));
+        }
+        optimizer_->step(gradients, *lr);
+      }
+    } catch (...) {
+      throw current_failure();
+    }
+    weights->touch();
+  }
+  std::vector<at::Tensor> out;
+  for (int node : plan.fetch) {
+    auto value = values[node].detach();
+    const auto declared = graph.nodes[node].dtype;
+    out.push_back(value.scalar_type() == declared || !at::isFloatingType(declared) ? value : value.to(declared));
+  }
+  return out;
+}
+
+std::vector<at::Tensor> ProgramCore::run(const Feeds& feeds, const RunOptions& options) {
+  RunContext context;
+  context.bf16 = graph.bf16;
+  context.seed = options.seed;
+  context.step = options.step;
+  if (options.lr && graph.loss < 0) throw Failure("USAGE", "run: a learning rate was given to a program compiled without `train`");
+  return execute(plan_for(options.fetch, options.lr.has_value()), feeds, context, options.lr);
+}
+
+at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, int64_t count) {
+  if (b.rows) {
+    auto index = at::empty({count}, at::kLong);
+    for (int64_t i = 0; i < count; i++) index.data_ptr<int64_t>()[i] = order[i] + b.offset;
+    return b.rows->gather(index);
+  }
+  const auto& s = *b.images;
+  auto batch = at::empty({count, s.height(), s.width(), s.channels()}, at::kFloat);  // [N, H, W, C]
+  float* out = batch.data_ptr<float>();
+  const int64_t size = batch.numel() / count;
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      s.load(order[i], b.preprocess, b.augment ? &*b.augment : nullptr, b.seed, b.epoch, out + i * size);
+    }
+  });
+  return batch.permute({0, 3, 1, 2});  // [N, C, H, W], channels_last
+}
+
+LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& cancelled,
+                             const std::function<void(int64_t, const std::vector<double>&)>& progress) {
+  const auto start = Clock::now();
+  auto reported = start;
+  const int64_t total = static_cast<int64_t>(spec.order.size());
+  const int64_t steps = (total + spec.batch_size - 1) / spec.batch_size;
+  const bool train = !spec.lr.empty();
+  if (train && graph.loss < 0) throw Failure("USAGE", "loop: learning rates were given to a program compiled without `train`");
+  std::vector<int> fetch = spec.stack;
+  fetch.insert(fetch.end(), spec.rows.begin(), spec.rows.end());
+  for (const auto& into : spec.into) fetch.push_back(into.node);
+  auto& plan = plan_for(fetch, train);
+
+  LoopResult result;
+  result.stack.resize(spec.stack.size());
+  std::vector<std::vector<at::Tensor>> collected(spec.rows.size());
+  std::vector<double> sums(spec.stack.size());
+  for (int64_t s = 0; s < steps; s++) {
+    if (cancelled) {
+      result.stopped = true;
+      break;
+    }
+    const int64_t first = s * spec.batch_size, count = std::min(spec.batch_size, total - first);
+    Feeds feeds;
+    for (const auto& [name, binding] : spec.bind) feeds[name] = batch_of(binding, spec.order.data() + first, count);
+    RunContext context;
+    context.bf16 = graph.bf16;
+    context.seed = spec.seed;
+    context.step = spec.first_step + s;
+    const auto values = execute(plan, feeds, context, train ? std::optional<double>(spec.lr[s]) : std::nullopt);
+
+    size_t at = 0;
+    for (size_t i = 0; i < spec.stack.size(); i++) {
+      const double number = values[at++].item().toDouble();
+      result.stack[i].push_back(number);
+      sums[i] += number;
+    }
+    for (auto& rows : collected) rows.push_back(values[at++].to(at::kCPU));
+    for (const auto& into : spec.into) {
+      auto index = at::empty({count}, at::kLong);
+      for (int64_t i = 0; i < count; i++) index.data_ptr<int64_t>()[i] = spec.order[first + i] + into.offset;
+      into.store->scatter(index, values[at++]);
+    }
+    result.steps++;
+    result.examples += count;
+    if (spec.finite >= 0 && !std::isfinite(result.stack[spec.finite].back())) {
+      result.diverged = s;
+      break;
+    }
+    if (progress && seconds_since(reported) * 1000 >= spec.progress_ms) {
+      reported = Clock::now();
+      progress(result.steps, sums);
+    }
+  }
+  for (auto& rows : collected) {
+    if (!rows.empty()) result.rows.push_back(at::cat(rows, 0));
+  }
+  result.seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace mnv2

@@ -1,0 +1,104 @@
+// ProgramCore: runs plans of one graph: forward, gradients, update, and loops over stores. No N-API here.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph.h"
+#include "images.h"
+#include "optim.h"
+#include "plan.h"
+#include "weights.h"
+
+namespace mnv2 {
+
+/** Rows of one shape on a device: labels, cached features. */
+struct RowStore {
+  RowStore(int64_t rows, std::vector<int64_t> shape, at::ScalarType dtype, at::Device device);
+  at::Tensor values;  // [rows, ...shape]; 4-D ones are channels_last
+
+  void set(const at::Tensor& all);
+  at::Tensor gather(const at::Tensor& index) const;
+  void scatter(const at::Tensor& index, const at::Tensor& from);
+};
+
+using Feeds = std::map<std::string, at::Tensor>;
+
+struct RunOptions {
+  std::vector<int> fetch;
+  std::optional<double> lr;
+  uint64_t step = 0, seed = 0;
+};
+
+struct Binding {
+  std::shared_ptr<ImageStore> images;  // or
+  std::shared_ptr<RowStore> rows;
+  Preprocess preprocess{};
+  std::optional<Augment> augment;
+  uint64_t seed = 0, epoch = 0;
+  int64_t offset = 0;
+};
+
+struct LoopSpec {
+  std::vector<int32_t> order;
+  int64_t batch_size = 1;
+  std::map<std::string, Binding> bind;
+  std::vector<double> lr;  // empty: no update
+  uint64_t first_step = 0, seed = 0;
+  std::vector<int> stack, rows;
+  struct Into {
+    int node;
+    std::shared_ptr<RowStore> store;
+    int64_t offset;
+  };
+  std::vector<Into> into;
+  int finite = -1;  // position in `stack`
+  double progress_ms = 100;
+};
+
+struct LoopResult {
+  int64_t steps = 0, examples = 0, diverged = -1;
+  bool stopped = false;
+  std::vector<std::vector<double>> stack;
+  std::vector<at::Tensor> rows;
+  double seconds = 0;
+};
+
+class ProgramCore {
+ public:
+  ProgramCore(Graph graph, std::shared_ptr<WeightStore> weights, int threads);
+  ~ProgramCore();
+
+  const Graph graph;
+  const std::shared_ptr<WeightStore> weights;
+  int node_named(const std::string& name) const;
+
+  std::vector<at::Tensor> run(const Feeds& feeds, const RunOptions& options);
+  LoopResult loop(const LoopSpec& spec, const std::atomic<bool>& cancelled,
+                  const std::function<void(int64_t step, const std::vector<double>& sums)>& progress);
+  std::vector<std::string> describe_plan(const std::vector<int>& fetch) const;
+
+ private:
+  Plan& plan_for(const std::vector<int>& fetch, bool train);
+  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, std::optional<double> lr);
+  void forward(Plan& plan, const Feeds& feeds, RunContext context, std::vector<at::Tensor>& values);
+  void run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values);
+  at::Tensor batch_of(const Binding& binding, const int32_t* order, int64_t count);
+  at::Tensor fed(const Node& node, const Feeds& feeds) const;
+
+  std::vector<char> trained_;  // per node: a parameter the loss depends on and the optimizer updates
+  std::map<std::vector<int>, Plan> plans_;
+  std::unique_ptr<Optimizer> optimizer_;
+  int threads_;
+};
+
+/** Builds and checks a graph's functions; throws Failure with the node's path. */
+void link(Graph& graph);
+
+}  // namespace mnv2
