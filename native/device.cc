@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/version.h>
 
+#include "allocator.h"
 #include "infer.h"
 
 #ifdef MNV2_CUDA
@@ -54,10 +55,19 @@ BuildFacts build_facts() {
 
 #ifndef MNV2_CUDA
 std::vector<CudaDevice> cuda_devices() { return {}; }
-DeviceMemory device_memory(at::Device) { return {}; }
 #endif
 
+DeviceMemory device_memory(at::Device device) {
+#ifdef MNV2_CUDA
+  if (device.is_cuda()) return cuda_memory(device);
+#endif
+  (void)device;
+  const auto m = cpu_memory();
+  return {m.allocated, m.reserved, m.peak};
+}
+
 void start_engine_thread(at::Device device, int threads) {
+  install_cpu_allocator();
   at::set_num_threads(threads);
   at::GradMode::set_enabled(false);
   if (device.is_cuda()) c10::impl::VirtualGuardImpl(device.type()).setDevice(device);

@@ -73,15 +73,15 @@ at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& weight, const at::
 struct NormActFunction : torch::autograd::Function<NormActFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight, const Variable& bias,
                           const Variable& residual, const at::Tensor& running_mean, const at::Tensor& running_var, bool training,
-                          double momentum, double eps, int64_t act) {
+                          double momentum, double eps, int64_t act, bool add) {
     at::AutoDispatchBelowADInplaceOrView below;
     Statistics kept;
-    auto y = forward_cpu(x, weight, bias, running_mean, running_var, residual, {training, momentum, eps, static_cast<Act>(act)}, kept);
+    auto y = forward_cpu(x, weight, bias, running_mean, running_var, add ? residual : at::Tensor(), {training, momentum, eps, static_cast<Act>(act)}, kept);
     // Frozen statistics may move before the backward only in training mode, where they are not used.
     context->save_for_backward({x, weight, bias, kept.mean, kept.rstd});
     context->saved_data["training"] = training;
     context->saved_data["act"] = act;
-    context->saved_data["residual"] = residual.defined();
+    context->saved_data["residual"] = add;
     return y;
   }
 
@@ -105,7 +105,7 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
              channels, data<T>(dx), data<float>(dweight), data<float>(dbias), parallel());
     });
     const auto dresidual = context->saved_data["residual"].toBool() ? dy : at::Tensor();
-    return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}};
+    return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}, {}};
   }
 };
 
@@ -123,8 +123,9 @@ at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Ten
   }
   at::Tensor skip = residual.defined() ? residual.to(x.scalar_type()).contiguous(kLayout) : residual;
   if (at::GradMode::is_enabled()) {
-    return NormActFunction::apply(dense, weight, bias, skip, running_mean, running_var, o.training, o.momentum, o.eps,
-                                  static_cast<int64_t>(o.act));
+    // Function::apply takes no undefined tensors: without a residual the running mean stands in and is not read.
+    return NormActFunction::apply(dense, weight, bias, skip.defined() ? skip : running_mean, running_mean, running_var, o.training,
+                                  o.momentum, o.eps, static_cast<int64_t>(o.act), skip.defined());
   }
   Statistics kept;
   return forward_cpu(dense, weight, bias, running_mean, running_var, skip, o, kept);

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "allocator.h"
 #include "fused.h"
 #include "infer.h"
 
@@ -104,7 +105,11 @@ ProgramCore::ProgramCore(Graph g, std::shared_ptr<WeightStore> store, int thread
     trained_[i] = node.kind == Kind::parameter && std::count(graph.trained.begin(), graph.trained.end(), node.name) > 0;
   }
 }
-ProgramCore::~ProgramCore() = default;
+ProgramCore::~ProgramCore() {
+  optimizer_.reset();
+  plans_.clear();
+  trim_cpu_memory();  // the next program needs other sizes
+}
 
 int ProgramCore::node_named(const std::string& name) const {
   auto found = graph.names.find(name);
