@@ -1,4 +1,4 @@
-// Autograd around the fused BatchNorm kernels. See fused.h.
+// See fused.h.
 #include "fused.h"
 
 #include <ATen/ATen.h>
@@ -7,6 +7,7 @@
 
 #include "errors.h"
 #include "kernels/bn_act.h"
+#include "kernels/depthwise.h"
 
 namespace mnv2 {
 namespace {
@@ -109,7 +110,56 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
   }
 };
 
+at::Tensor depthwise_cpu(const at::Tensor& x, const at::Tensor& weight, const DepthwiseShape& shape) {
+  auto y = at::empty({shape.N, shape.C, shape.out_h(), shape.out_w()}, x.options(), kLayout);
+  by_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    depthwise_forward<T>(data<T>(x), data<T>(weight), shape, data<T>(y), parallel());
+  });
+  return y;
+}
+
+DepthwiseShape shape_of(const at::Tensor& x, int64_t stride, at::IntArrayRef pads) {
+  return {x.size(0), x.size(1), x.size(2), x.size(3), stride, pads[0], pads[2], pads[1], pads[3]};
+}
+
+struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight, int64_t stride, std::vector<int64_t> pads) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    context->save_for_backward({x, weight});
+    context->saved_data["stride"] = stride;
+    context->saved_data["pads"] = pads;
+    return depthwise_cpu(x, weight, shape_of(x, stride, pads));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight = saved[1];
+    const auto shape = shape_of(x, context->saved_data["stride"].toInt(), context->saved_data["pads"].toIntVector());
+    const auto dy = gradients[0].to(x.scalar_type()).contiguous(kLayout);
+    at::Tensor dx, dweight;
+    if (context->needs_input_grad(0)) dx = at::empty_like(x);
+    if (context->needs_input_grad(1)) dweight = at::empty_like(weight);
+    by_type(x, [&](auto* type) {
+      using T = std::remove_pointer_t<decltype(type)>;
+      depthwise_backward<T>(data<T>(dy), data<T>(x), data<T>(weight), shape, data<T>(dx), data<T>(dweight), parallel());
+    });
+    return {dx, dweight, {}, {}};
+  }
+};
+
 }  // namespace
+
+bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads, at::IntArrayRef dilation) {
+  const bool kernel = weight.size(0) == x.size(1) && weight.size(2) == 3 && weight.size(3) == 3 && x.scalar_type() == weight.scalar_type();
+  return kernel && norm_act_takes(x) && stride[0] == stride[1] && dilation[0] == 1 && dilation[1] == 1 && shape_of(x, stride[0], pads).valid();
+}
+
+at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads) {
+  const auto dense = x.contiguous(kLayout), kernel = weight.contiguous();
+  if (at::GradMode::is_enabled()) return DepthwiseFunction::apply(dense, kernel, stride, pads.vec());
+  return depthwise_cpu(dense, kernel, shape_of(dense, stride, pads));
+}
 
 bool norm_act_takes(const at::Tensor& x) {
   return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0;

@@ -1,4 +1,5 @@
-// BatchNorm + activation (+ residual add) as one differentiable op. Kernels are in kernels/ and cuda/.
+// Differentiable ops of our own: BatchNorm + activation (+ residual add), and depthwise 3x3 convolution. Owns autograd
+// and running statistics; the arithmetic is in kernels/ and cuda/.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -21,5 +22,11 @@ bool norm_act_takes(const at::Tensor& x);
  */
 at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
                     const at::Tensor& running_var, const at::Tensor& residual, const NormAct& options);
+
+/** True when the depthwise kernels take this convolution; otherwise libtorch's runs. pads: [top, bottom, left, right]. */
+bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads, at::IntArrayRef dilation);
+
+/** x: [N, C, H, W], weight: [C, 1, 3, 3] of one dtype -> [N, C, H', W']. Works with and without grad mode. */
+at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads);
 
 }  // namespace mnv2

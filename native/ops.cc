@@ -6,6 +6,8 @@
 
 #include <map>
 
+#include "fused.h"
+
 namespace mnv2 {
 namespace {
 
@@ -31,7 +33,11 @@ at::Tensor conv2d(const Inputs& in, const Attrs& a, const RunContext& c) {
 }
 
 at::Tensor depthwise(const Inputs& in, const Attrs& a, const RunContext& c) {
-  return convolution(in_bf16(in[0], c), in_bf16(in[1], c), in_bf16(optional_input(in, 2), c), a, in[0].size(1));
+  const auto x = in_bf16(in[0], c), weight = in_bf16(in[1], c), bias = in_bf16(optional_input(in, 2), c);
+  const auto stride = a.integers("stride"), pads = a.integers("padding");
+  if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation"))) return convolution(x, weight, bias, a, x.size(1));
+  const auto y = depthwise_conv(x, weight, stride[0], pads);
+  return bias.defined() ? y + bias.reshape({1, -1, 1, 1}) : y;
 }
 
 at::Tensor batch_norm(const Inputs& in, const Attrs& a, const RunContext&) {
