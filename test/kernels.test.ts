@@ -1,11 +1,11 @@
-// Builds each native/kernels/*_test.cc with the system's C++ compiler, without torch, and runs it:
-// the CPU kernels against double precision. Owns no numerics itself.
+// Builds the kernels' stand-alone tests with the system's C++ compiler, without torch and without
+// CUDA, and runs them: the CPU kernels, and the CUDA ones on an emulated grid, against double
+// precision. Owns no numerics itself.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
-const sources = join(root, 'native', 'kernels');
 const out = join(root, 'build', 'kernels');
 const compiler = process.env['CXX'] ?? 'c++';
 const hasCompiler = spawnSync(compiler, ['--version']).status === 0;
@@ -16,17 +16,36 @@ function run(command: string, args: string[]): string {
   return stdout;
 }
 
-const title = hasCompiler ? 'CPU kernels' : `CPU kernels (skipped: no C++ compiler '${compiler}')`;
-(hasCompiler ? describe : describe.skip)(title, () => {
-  const kernels = readdirSync(sources).flatMap((file) => /^(.*)_test\.cc$/.exec(file)?.[1] ?? []);
+/** The names x for which folder holds x_test.cc. */
+const tested = (folder: string) => readdirSync(folder).flatMap((file) => /^(.*)_test\.cc$/.exec(file)?.[1] ?? []);
 
-  test.each(kernels)('%s agrees with double precision', (kernel) => {
-    mkdirSync(out, { recursive: true });
-    const program = join(out, `${kernel}_test`);
-    const files = [`${kernel}_test.cc`, `${kernel}.cc`].map((file) => join(sources, file));
-    run(compiler, ['-std=c++17', '-O3', '-Wall', '-Wextra', '-Werror', ...files, '-pthread', '-o', program]);
-    expect(run(program, [])).toMatch(/all passed\n$/);
+function buildAndRun(folder: string, name: string, sources: string[], flags: string[]): string {
+  mkdirSync(out, { recursive: true });
+  const program = join(out, `${name}_test`);
+  const files = sources.map((file) => join(folder, file));
+  run(compiler, ['-std=c++17', '-Wall', '-Werror', ...flags, ...files, '-pthread', '-o', program]);
+  return run(program, []);
+}
+
+const title = hasCompiler ? 'kernels' : `kernels (skipped: no C++ compiler '${compiler}')`;
+(hasCompiler ? describe : describe.skip)(title, () => {
+  const cpu = join(root, 'native', 'kernels');
+  const cuda = join(root, 'native', 'cuda');
+
+  test.each(tested(cpu))('CPU: %s agrees with double precision', (name) => {
+    expect(buildAndRun(cpu, name, [`${name}.cc`, `${name}_test.cc`], ['-O3', '-Wextra'])).toMatch(/all passed\n$/);
   });
 
-  test('every kernel is found', () => expect(kernels).toEqual(expect.arrayContaining(['bn_act', 'depthwise'])));
+  // The emulated grid's fibers need ucontext, which macOS has given up.
+  const emulated = process.platform === 'linux' ? test : test.skip;
+  emulated.each(tested(cuda))('CUDA, emulated: %s agrees with double precision', (name) => {
+    const sources = [...readdirSync(cuda).filter((file) => file.endsWith('.cu')), `${name}_test.cc`];
+    const flags = ['-O2', '-Wno-unknown-pragmas', '-x', 'c++'];
+    expect(buildAndRun(cuda, `cuda_${name}`, sources, flags)).toMatch(/all passed\n$/);
+  });
+
+  test('every kernel is found', () => {
+    expect(tested(cpu)).toEqual(expect.arrayContaining(['bn_act', 'depthwise']));
+    expect(tested(cuda)).toEqual(expect.arrayContaining(['bn_act']));
+  });
 });

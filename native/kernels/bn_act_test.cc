@@ -2,77 +2,13 @@
 // Stand-alone: c++ -std=c++17 -O2 bn_act_test.cc bn_act.cc -pthread
 #include "bn_act.h"
 
+#include "reference.h"
 #include "testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;
-using Vec = std::vector<double>;
 
 namespace {
-
-struct Problem {
-  int64_t rows, C;
-  Act act;
-  double eps;
-  bool batch_statistics;
-  Vec x, residual, gamma, beta, mean, var;  // mean and var: given in evaluation mode
-};
-
-double act_of(Act act, double v) {
-  if (act == Act::none) return v;
-  return act == Act::relu ? std::max(v, 0.0) : std::min(std::max(v, 0.0), 6.0);
-}
-bool passes(Act act, double v) {
-  return act == Act::none || (v > 0 && (act == Act::relu || v < 6));
-}
-
-struct Forward {
-  Vec y, pre, mean, var, rstd;
-};
-
-Forward reference(const Problem& p) {
-  Forward f{Vec(p.x.size()), Vec(p.x.size()), p.mean, p.var, Vec(p.C)};
-  for (int64_t c = 0; c < p.C; ++c) {
-    if (p.batch_statistics) {
-      double sum = 0, squares = 0;
-      for (int64_t r = 0; r < p.rows; ++r) sum += p.x[r * p.C + c];
-      f.mean[c] = sum / p.rows;
-      for (int64_t r = 0; r < p.rows; ++r) squares += std::pow(p.x[r * p.C + c] - f.mean[c], 2);
-      f.var[c] = squares / p.rows;
-    }
-    f.rstd[c] = 1 / std::sqrt(f.var[c] + p.eps);
-    for (int64_t r = 0; r < p.rows; ++r) {
-      const int64_t i = r * p.C + c;
-      f.pre[i] = (p.x[i] - f.mean[c]) * f.rstd[c] * p.gamma[c] + p.beta[c];
-      f.y[i] = act_of(p.act, f.pre[i]) + (p.residual.empty() ? 0 : p.residual[i]);
-    }
-  }
-  return f;
-}
-
-struct Grads {
-  Vec dx, dgamma, dbeta;
-};
-
-Grads reference_backward(const Problem& p, const Forward& f, const Vec& dy) {
-  Grads g{Vec(p.x.size()), Vec(p.C), Vec(p.C)};
-  for (int64_t c = 0; c < p.C; ++c) {
-    for (int64_t r = 0; r < p.rows; ++r) {
-      const int64_t i = r * p.C + c;
-      if (!passes(p.act, f.pre[i])) continue;
-      g.dbeta[c] += dy[i];
-      g.dgamma[c] += dy[i] * (p.x[i] - f.mean[c]) * f.rstd[c];
-    }
-    for (int64_t r = 0; r < p.rows; ++r) {
-      const int64_t i = r * p.C + c;
-      double d = passes(p.act, f.pre[i]) ? dy[i] : 0;
-      if (p.batch_statistics)
-        d -= (g.dbeta[c] + (p.x[i] - f.mean[c]) * f.rstd[c] * g.dgamma[c]) / p.rows;
-      g.dx[i] = p.gamma[c] * f.rstd[c] * d;
-    }
-  }
-  return g;
-}
 
 double loss(const Problem& p, const Vec& dy) {
   const Forward f = reference(p);

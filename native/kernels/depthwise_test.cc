@@ -4,29 +4,13 @@
 
 #include <stdexcept>
 
+#include "reference.h"
 #include "testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;
-using Vec = std::vector<double>;
 
 namespace {
-
-// Calls visit(index into x, index into w, index into y) for every product of the convolution.
-template <class Visit>
-void each_product(const DepthwiseShape& s, const Visit& visit) {
-  for (int64_t n = 0; n < s.N; ++n)
-    for (int64_t oh = 0; oh < s.out_h(); ++oh)
-      for (int64_t ow = 0; ow < s.out_w(); ++ow)
-        for (int64_t kh = 0; kh < 3; ++kh)
-          for (int64_t kw = 0; kw < 3; ++kw) {
-            const int64_t ih = oh * s.stride - s.top + kh, iw = ow * s.stride - s.left + kw;
-            if (ih < 0 || iw < 0 || ih >= s.H || iw >= s.W) continue;
-            for (int64_t c = 0; c < s.C; ++c)
-              visit(((n * s.H + ih) * s.W + iw) * s.C + c, c * 9 + kh * 3 + kw,
-                    ((n * s.out_h() + oh) * s.out_w() + ow) * s.C + c);
-          }
-}
 
 template <class T>
 void check(Report& report, const DepthwiseShape& s) {
