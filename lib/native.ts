@@ -96,6 +96,8 @@ export interface LoopResult {
   stack: Record<string, Float64Array>;
   rows: Record<string, TensorData>;
   seconds: number;
+  /** 'captured', why steps were not captured as a CUDA graph, or '' where graphs were not asked for */
+  cudaGraph: string;
 }
 
 export interface NativeEngine {

@@ -245,7 +245,7 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
       if (weights->engine != engine) throw Failure("USAGE", "compile: the weights belong to another engine");
       auto graph = graph_from(info[2].As<Napi::Object>());
       link(graph);
-      core = std::make_shared<ProgramCore>(std::move(graph), weights->core, wrap->threads);
+      core = std::make_shared<ProgramCore>(std::move(graph), weights->core);
     });
   }
 
@@ -396,6 +396,7 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
           out.Set("stopped", Napi::Boolean::New(env, result->stopped));
           out.Set("diverged", Napi::Number::New(env, result->diverged));
           out.Set("seconds", Napi::Number::New(env, result->seconds));
+          out.Set("cudaGraph", Napi::String::New(env, result->cuda_graph));
           auto stack = Napi::Object::New(env), rows = Napi::Object::New(env);
           for (size_t i = 0; i < stack_names.size(); i++) {
             auto numbers = Napi::Float64Array::New(env, result->stack[i].size());

@@ -70,7 +70,11 @@ void start_engine_thread(at::Device device, int threads) {
   install_cpu_allocator();
   at::set_num_threads(threads);
   at::GradMode::set_enabled(false);
-  if (device.is_cuda()) c10::impl::VirtualGuardImpl(device.type()).setDevice(device);
+#ifdef MNV2_CUDA
+  if (device.is_cuda()) enter_cuda_device(device);
+#else
+  (void)device;
+#endif
 }
 
 }  // namespace mnv2

@@ -9,6 +9,10 @@
 #include "kernels/bn_act.h"
 #include "kernels/depthwise.h"
 
+#ifdef MNV2_CUDA
+#include "cuda/launch.h"
+#endif
+
 namespace mnv2 {
 namespace {
 
@@ -40,8 +44,11 @@ struct Statistics {
   at::Tensor mean, rstd;
 };
 
-at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
-                       const at::Tensor& running_var, const at::Tensor& residual, const NormAct& o, Statistics& kept) {
+at::Tensor norm_act_kernels(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                            const at::Tensor& running_var, const at::Tensor& residual, const NormAct& o, Statistics& kept) {
+#ifdef MNV2_CUDA
+  if (x.is_cuda()) return cuda_norm_act_forward(x, weight, bias, running_mean, running_var, residual, o, kept.mean, kept.rstd);
+#endif
   const int64_t channels = x.size(1), rows = x.numel() / channels;
   auto y = at::empty_like(x);
   const auto floats = weight.options().requires_grad(false);
@@ -77,7 +84,7 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
                           double momentum, double eps, int64_t act, bool add) {
     at::AutoDispatchBelowADInplaceOrView below;
     Statistics kept;
-    auto y = forward_cpu(x, weight, bias, running_mean, running_var, add ? residual : at::Tensor(), {training, momentum, eps, static_cast<Act>(act)}, kept);
+    auto y = norm_act_kernels(x, weight, bias, running_mean, running_var, add ? residual : at::Tensor(), {training, momentum, eps, static_cast<Act>(act)}, kept);
     // Frozen statistics may move before the backward only in training mode, where they are not used.
     context->save_for_backward({x, weight, bias, kept.mean, kept.rstd});
     context->saved_data["training"] = training;
@@ -99,18 +106,32 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
       dweight = at::empty_like(weight);
       dbias = at::empty_like(bias);
     }
+    const auto dresidual = context->saved_data["residual"].toBool() ? dy : at::Tensor();
+#ifdef MNV2_CUDA
+    if (x.is_cuda()) {
+      cuda_norm_act_backward(dy, x, weight, bias, mean, rstd, act, dx, dweight, dbias);
+      return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}, {}};
+    }
+#endif
     by_type(x, [&](auto* type) {
       using T = std::remove_pointer_t<decltype(type)>;
       auto* kernel = training ? bn_act_backward<T> : bn_act_eval_backward<T>;
       kernel(data<T>(dy), data<T>(x), data<float>(mean), data<float>(rstd), data<float>(weight), data<float>(bias), act, rows,
              channels, data<T>(dx), data<float>(dweight), data<float>(dbias), parallel());
     });
-    const auto dresidual = context->saved_data["residual"].toBool() ? dy : at::Tensor();
     return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}, {}};
   }
 };
 
-at::Tensor depthwise_cpu(const at::Tensor& x, const at::Tensor& weight, const DepthwiseShape& shape) {
+DepthwiseShape shape_of(const at::Tensor& x, int64_t stride, at::IntArrayRef pads) {
+  return {x.size(0), x.size(1), x.size(2), x.size(3), stride, pads[0], pads[2], pads[1], pads[3]};
+}
+
+at::Tensor depthwise_kernels(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads) {
+#ifdef MNV2_CUDA
+  if (x.is_cuda()) return cuda_depthwise_forward(x, weight, stride, pads);
+#endif
+  const auto shape = shape_of(x, stride, pads);
   auto y = at::empty({shape.N, shape.C, shape.out_h(), shape.out_w()}, x.options(), kLayout);
   by_type(x, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -119,17 +140,13 @@ at::Tensor depthwise_cpu(const at::Tensor& x, const at::Tensor& weight, const De
   return y;
 }
 
-DepthwiseShape shape_of(const at::Tensor& x, int64_t stride, at::IntArrayRef pads) {
-  return {x.size(0), x.size(1), x.size(2), x.size(3), stride, pads[0], pads[2], pads[1], pads[3]};
-}
-
 struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight, int64_t stride, std::vector<int64_t> pads) {
     at::AutoDispatchBelowADInplaceOrView below;
     context->save_for_backward({x, weight});
     context->saved_data["stride"] = stride;
     context->saved_data["pads"] = pads;
-    return depthwise_cpu(x, weight, shape_of(x, stride, pads));
+    return depthwise_kernels(x, weight, stride, pads);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -140,6 +157,12 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
     at::Tensor dx, dweight;
     if (context->needs_input_grad(0)) dx = at::empty_like(x);
     if (context->needs_input_grad(1)) dweight = at::empty_like(weight);
+#ifdef MNV2_CUDA
+    if (x.is_cuda()) {
+      cuda_depthwise_backward(dy, x, weight, context->saved_data["stride"].toInt(), context->saved_data["pads"].toIntVector(), dx, dweight);
+      return {dx, dweight, {}, {}};
+    }
+#endif
     by_type(x, [&](auto* type) {
       using T = std::remove_pointer_t<decltype(type)>;
       depthwise_backward<T>(data<T>(dy), data<T>(x), data<T>(weight), shape, data<T>(dx), data<T>(dweight), parallel());
@@ -151,18 +174,24 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
 }  // namespace
 
 bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads, at::IntArrayRef dilation) {
-  const bool kernel = weight.size(0) == x.size(1) && weight.size(2) == 3 && weight.size(3) == 3 && x.scalar_type() == weight.scalar_type();
+  const bool type = x.scalar_type() == weight.scalar_type() || (x.is_cuda() && weight.scalar_type() == at::kFloat);
+  const bool kernel = weight.size(0) == x.size(1) && weight.size(2) == 3 && weight.size(3) == 3 && type;
   return kernel && norm_act_takes(x) && stride[0] == stride[1] && dilation[0] == 1 && dilation[1] == 1 && shape_of(x, stride[0], pads).valid();
 }
 
 at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads) {
   const auto dense = x.contiguous(kLayout), kernel = weight.contiguous();
   if (at::GradMode::is_enabled()) return DepthwiseFunction::apply(dense, kernel, stride, pads.vec());
-  return depthwise_cpu(dense, kernel, shape_of(dense, stride, pads));
+  return depthwise_kernels(dense, kernel, stride, pads);
 }
 
 bool norm_act_takes(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0;
+#ifdef MNV2_CUDA
+  const bool device = x.is_cpu() || x.is_cuda();
+#else
+  const bool device = x.is_cpu();
+#endif
+  return device && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0;
 }
 
 at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
@@ -178,7 +207,7 @@ at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Ten
                                   o.momentum, o.eps, static_cast<int64_t>(o.act), skip.defined());
   }
   Statistics kept;
-  return forward_cpu(dense, weight, bias, running_mean, running_var, skip, o, kept);
+  return norm_act_kernels(dense, weight, bias, running_mean, running_var, skip, o, kept);
 }
 
 }  // namespace mnv2

@@ -26,7 +26,10 @@ at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Ten
 /** True when the depthwise kernels take this convolution; otherwise libtorch's runs. pads: [top, bottom, left, right]. */
 bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads, at::IntArrayRef dilation);
 
-/** x: [N, C, H, W], weight: [C, 1, 3, 3] of one dtype -> [N, C, H', W']. Works with and without grad mode. */
+/**
+ * x: [N, C, H, W] -> [N, C, H', W'], weight: [C, 1, 3, 3] of x's dtype on the CPU, float32 on CUDA. Works with and
+ * without grad mode.
+ */
 at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads);
 
 }  // namespace mnv2

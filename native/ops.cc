@@ -32,10 +32,30 @@ at::Tensor conv2d(const Inputs& in, const Attrs& a, const RunContext& c) {
   return convolution(in_bf16(in[0], c), in_bf16(in[1], c), in_bf16(optional_input(in, 2), c), a, a.integer("groups"));
 }
 
+/** libtorch's own depthwise kernels, which its convolution takes for NCHW tensors only. */
+at::Tensor native_depthwise(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Attrs& a) {
+  const auto p = a.integers("padding");
+  auto input = x.contiguous();
+  std::vector<int64_t> pads = {p[0], p[2]};
+  if (p[0] != p[1] || p[2] != p[3]) {
+    input = at::constant_pad_nd(input, {p[2], p[3], p[0], p[1]}, 0);
+    pads = {0, 0};
+  }
+  return at::_conv_depthwise2d(input, weight.contiguous(), weight.sizes().slice(2), bias, a.integers("stride"), pads, a.integers("dilation"));
+}
+
 at::Tensor depthwise(const Inputs& in, const Attrs& a, const RunContext& c) {
-  const auto x = in_bf16(in[0], c), weight = in_bf16(in[1], c), bias = in_bf16(optional_input(in, 2), c);
+  const auto x = in_bf16(in[0], c), bias = in_bf16(optional_input(in, 2), c);
+  auto weight = in_bf16(in[1], c);
   const auto stride = a.integers("stride"), pads = a.integers("padding");
-  if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation"))) return convolution(x, weight, bias, a, x.size(1));
+  if (x.is_cuda()) {
+    // auto: cuDNN on channels_last, until a measured table says otherwise (bench/GPU.md).
+    const auto& route = a.text("route");
+    if (route == "native") return native_depthwise(x, weight, bias, a);
+    if (route != "fused") return convolution(x, weight, bias, a, x.size(1));
+    weight = in[1];  // the kernel keeps filters in float32
+  }
+  if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation"))) return convolution(x, in_bf16(weight, c), bias, a, x.size(1));
   const auto y = depthwise_conv(x, weight, stride[0], pads);
   return bias.defined() ? y + bias.reshape({1, -1, 1, 1}) : y;
 }
@@ -55,13 +75,13 @@ at::Tensor dropout(const Inputs& in, const Attrs& a, const RunContext& c) {
   const double keep = 1 - a.number("p");
   if (keep == 1) return in[0];
   at::Tensor mask;
-  if (c.random.defined()) {  // under graph capture: the registered default generator
+  if (in[0].is_cuda()) {  // the default generator, seeded from (seed, step) before each step: graphs can capture it
     mask = at::empty_like(in[0]).bernoulli_(keep);
   } else {
     // One odd multiplier a coordinate keeps (seed, step, node) triples apart.
     const uint64_t seed = (c.seed + 1) * 0x9E3779B97F4A7C15ull ^ (c.step + 1) * 0xC2B2AE3D27D4EB4Full ^ (c.node + 1) * 0x165667B19E3779F9ull;
     auto generator = at::detail::createCPUGenerator(seed);
-    mask = at::empty(in[0].sizes(), in[0].options().device(at::kCPU)).bernoulli_(keep, generator).to(in[0].device());
+    mask = at::empty_like(in[0]).bernoulli_(keep, generator);
   }
   return in[0] * mask.div_(keep);
 }

@@ -15,7 +15,6 @@ struct RunContext {
   uint64_t seed = 0;      // of the run
   uint64_t step = 0;      // steps taken before this one
   uint64_t node = 0;      // the op's position in the graph
-  at::Tensor random;      // CUDA graphs: (seed, step) on the device, else undefined
 };
 
 using OpFunction = at::Tensor (*)(const std::vector<at::Tensor>& in, const Attrs&, const RunContext&);

@@ -16,6 +16,10 @@
 #include "fused.h"
 #include "infer.h"
 
+#ifdef MNV2_CUDA
+#include "cuda/step_graph.h"
+#endif
+
 namespace mnv2 {
 namespace {
 
@@ -40,9 +44,23 @@ bool fits(at::IntArrayRef came, const std::vector<int64_t>& expected) {
   return true;
 }
 
+/** (seed, step, node) -> a seed of its own; one odd multiplier a coordinate keeps triples apart. */
+uint64_t mix(uint64_t seed, uint64_t step, uint64_t node) {
+  return ((seed + 1) * 0x9E3779B97F4A7C15ull) ^ ((step + 1) * 0xC2B2AE3D27D4EB4Full) ^ ((node + 1) * 0x165667B19E3779F9ull);
+}
+
 at::Tensor channels_last(at::Tensor t) { return t.dim() == 4 ? t.contiguous(at::MemoryFormat::ChannelsLast) : t; }
 
 }  // namespace
+
+/** What stays where it is between the steps of a loop on a device, so that one graph serves them all. */
+struct DeviceLoop {
+  Feeds feeds;
+  std::vector<at::Tensor> outputs;
+#ifdef MNV2_CUDA
+  StepGraph graph;
+#endif
+};
 
 Failure current_failure(const std::string& path) {
   try {
@@ -93,8 +111,8 @@ void RowStore::scatter(const at::Tensor& index, const at::Tensor& from) {
   values.index_copy_(0, index.to(values.device()), from.to(values.scalar_type()));
 }
 
-ProgramCore::ProgramCore(Graph g, std::shared_ptr<WeightStore> store, int threads)
-    : graph(std::move(g)), weights(std::move(store)), trained_(graph.nodes.size(), 0), threads_(threads) {
+ProgramCore::ProgramCore(Graph g, std::shared_ptr<WeightStore> store)
+    : graph(std::move(g)), weights(std::move(store)), trained_(graph.nodes.size(), 0) {
   if (graph.loss < 0) return;
   std::vector<char> reached(graph.nodes.size(), 0);
   reached[graph.loss] = 1;
@@ -106,6 +124,7 @@ ProgramCore::ProgramCore(Graph g, std::shared_ptr<WeightStore> store, int thread
   }
 }
 ProgramCore::~ProgramCore() {
+  device_loops_.clear();
   optimizer_.reset();
   plans_.clear();
   trim_cpu_memory();  // the next program needs other sizes
@@ -209,7 +228,28 @@ void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, st
   }
 }
 
-std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, const RunContext& context, std::optional<double> lr) {
+void ProgramCore::set_rate(double lr) {
+  rate_ = lr;
+  updates_++;
+  if (weights->device.is_cpu()) return;
+  if (!device_rate_.defined()) {
+    const auto scalar = at::TensorOptions().dtype(at::kFloat).device(weights->device);
+    device_rate_ = at::empty({}, scalar);
+    device_updates_ = at::empty({}, scalar);
+  }
+  device_rate_.fill_(lr);
+  device_updates_.fill_(updates_);
+}
+
+/** On a device dropout draws from the default generator: seeded by (seed, step), plain and captured steps agree. */
+void ProgramCore::seed_device(const Plan& plan, const RunContext& context) {
+  if (!plan.random || weights->device.is_cpu()) return;
+  auto generator = at::globalContext().defaultGenerator(weights->device);
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_current_seed(mix(context.seed, context.step, 0));
+}
+
+std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool update) {
   std::vector<at::Tensor> values(graph.nodes.size());
   if (!plan.grad) {
     c10::InferenceMode inference(!plan.updates_statistics);
@@ -219,7 +259,6 @@ std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, con
   } else {
     at::AutoGradMode grad(true);
     forward(plan, feeds, context, values);
-    const bool update = lr.has_value();
     std::map<int, std::vector<int>> wanted;  // loss -> gradient nodes
     for (const auto& step : plan.steps) {
       const auto& node = graph.nodes[step.node];
@@ -249,7 +288,8 @@ std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, con
           for (const auto& leaf : leaves) parameters.push_back(leaf.detach());  // shares the weights' storage
           optimizer_ = std::make_unique<Optimizer>(graph.optimizer, std::move(parameters));
         }
-        optimizer_->step(gradients, *lr);
+        if (weights->device.is_cpu()) optimizer_->step(gradients, rate_);
+        else optimizer_->step_on_device(gradients, device_rate_, device_updates_);
       }
     } catch (...) {
       throw current_failure();
@@ -271,17 +311,19 @@ std::vector<at::Tensor> ProgramCore::run(const Feeds& feeds, const RunOptions& o
   context.seed = options.seed;
   context.step = options.step;
   if (options.lr && graph.loss < 0) throw Failure("USAGE", "run: a learning rate was given to a program compiled without `train`");
-  return execute(plan_for(options.fetch, options.lr.has_value()), feeds, context, options.lr);
+  auto& plan = plan_for(options.fetch, options.lr.has_value());
+  if (options.lr) set_rate(*options.lr);
+  seed_device(plan, context);
+  return execute(plan, feeds, context, options.lr.has_value());
 }
 
-at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, int64_t count) {
-  if (b.rows) {
-    auto index = at::empty({count}, at::kLong);
-    for (int64_t i = 0; i < count; i++) index.data_ptr<int64_t>()[i] = order[i] + b.offset;
-    return b.rows->gather(index);
-  }
+/** `order` is on the host, `index` the same numbers on the program's device. */
+at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index) {
+  if (b.rows) return b.rows->gather(b.offset ? index + b.offset : index);
   const auto& s = *b.images;
-  auto batch = at::empty({count, s.height(), s.width(), s.channels()}, at::kFloat);  // [N, H, W, C]
+  const int64_t count = index.numel();
+  auto options = at::TensorOptions().dtype(at::kFloat).pinned_memory(weights->device.is_cuda());
+  auto batch = at::empty({count, s.height(), s.width(), s.channels()}, options);  // [N, H, W, C]
   float* out = batch.data_ptr<float>();
   const int64_t size = batch.numel() / count;
   at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
@@ -289,7 +331,34 @@ at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, int64_t
       s.load(order[i], b.preprocess, b.augment ? &*b.augment : nullptr, b.seed, b.epoch, out + i * size);
     }
   });
-  return batch.permute({0, 3, 1, 2});  // [N, C, H, W], channels_last
+  return batch.permute({0, 3, 1, 2}).to(weights->device, /*non_blocking=*/true);  // [N, C, H, W], channels_last
+}
+
+/** One step on examples first .. first + count of the order; on CUDA through a graph where steps repeat. */
+std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const at::Tensor& order, int64_t first, int64_t count,
+                                               const RunContext& context, std::string& cuda_graph) {
+  const bool update = !spec.lr.empty();
+  const auto index = order.slice(0, first, first + count);
+  Feeds feeds;
+  for (const auto& [name, binding] : spec.bind) feeds[name] = batch_of(binding, spec.order.data() + first, index);
+  seed_device(plan, context);
+#ifdef MNV2_CUDA
+  if (weights->device.is_cuda() && graph.cuda_graph && count == spec.batch_size) {
+    auto& kept = device_loops_[{&plan, count}];
+    if (!kept) kept = std::make_unique<DeviceLoop>();
+    for (auto& [name, batch] : feeds) {
+      auto& still = kept->feeds[name];
+      if (still.defined()) still.copy_(batch, /*non_blocking=*/true);
+      else still = batch;
+    }
+    kept->graph.step([&] { kept->outputs = execute(plan, kept->feeds, context, update); });
+    if (update || plan.updates_statistics) weights->touch();
+    cuda_graph = kept->graph.captured() ? "captured" : kept->graph.reason().empty() ? "too few steps" : kept->graph.reason();
+    return kept->outputs;
+  }
+#endif
+  (void)cuda_graph;
+  return execute(plan, feeds, context, update);
 }
 
 LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& cancelled,
@@ -306,45 +375,65 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
   auto& plan = plan_for(fetch, train);
 
   LoopResult result;
-  result.stack.resize(spec.stack.size());
   std::vector<std::vector<at::Tensor>> collected(spec.rows.size());
+  const auto device = weights->device;
+  auto order = at::empty({total}, at::kLong);
+  std::copy(spec.order.begin(), spec.order.end(), order.data_ptr<int64_t>());
+  order = order.to(device);
+  // Scalars stay on the device until somebody looks: reading one would wait for the step.
+  auto record = at::zeros({static_cast<int64_t>(spec.stack.size()), steps}, at::TensorOptions().dtype(at::kDouble).device(device));
+  int64_t summed = 0;
   std::vector<double> sums(spec.stack.size());
+  auto look = [&] {  // reads the steps since the last look; false at a number that is not finite
+    const auto fresh = record.slice(1, summed, result.steps).to(at::kCPU).contiguous();
+    const double* numbers = fresh.data_ptr<double>();
+    const int64_t count = fresh.size(1);
+    for (int64_t s = 0; s < count; s++) {
+      for (size_t i = 0; i < sums.size(); i++) sums[i] += numbers[i * count + s];
+      if (spec.finite >= 0 && !std::isfinite(numbers[spec.finite * count + s])) {
+        result.diverged = summed + s;
+        return false;
+      }
+    }
+    summed = result.steps;
+    return true;
+  };
   for (int64_t s = 0; s < steps; s++) {
     if (cancelled) {
       result.stopped = true;
       break;
     }
     const int64_t first = s * spec.batch_size, count = std::min(spec.batch_size, total - first);
-    Feeds feeds;
-    for (const auto& [name, binding] : spec.bind) feeds[name] = batch_of(binding, spec.order.data() + first, count);
     RunContext context;
     context.bf16 = graph.bf16;
     context.seed = spec.seed;
     context.step = spec.first_step + s;
-    const auto values = execute(plan, feeds, context, train ? std::optional<double>(spec.lr[s]) : std::nullopt);
+    if (train) set_rate(spec.lr[s]);
+    const auto values = loop_step(plan, spec, order, first, count, context, result.cuda_graph);
 
     size_t at = 0;
-    for (size_t i = 0; i < spec.stack.size(); i++) {
-      const double number = values[at++].item().toDouble();
-      result.stack[i].push_back(number);
-      sums[i] += number;
-    }
-    for (auto& rows : collected) rows.push_back(values[at++].to(at::kCPU));
+    for (size_t i = 0; i < spec.stack.size(); i++) record[i][s].copy_(values[at++]);
+    // A captured step overwrites its outputs: what is kept is copied.
+    for (auto& rows : collected) rows.push_back(values[at++].to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
     for (const auto& into : spec.into) {
-      auto index = at::empty({count}, at::kLong);
-      for (int64_t i = 0; i < count; i++) index.data_ptr<int64_t>()[i] = spec.order[first + i] + into.offset;
-      into.store->scatter(index, values[at++]);
+      const auto index = order.slice(0, first, first + count);
+      into.store->scatter(into.offset ? index + into.offset : index, values[at++]);
     }
     result.steps++;
     result.examples += count;
-    if (spec.finite >= 0 && !std::isfinite(result.stack[spec.finite].back())) {
-      result.diverged = s;
-      break;
-    }
-    if (progress && seconds_since(reported) * 1000 >= spec.progress_ms) {
+    const bool report = progress && seconds_since(reported) * 1000 >= spec.progress_ms;
+    // Reading is free on the CPU; on a device it waits, so only with a report, or now and then to notice divergence.
+    if ((device.is_cpu() || report || s % 64 == 63) && !look()) break;
+    if (report) {
       reported = Clock::now();
       progress(result.steps, sums);
     }
+  }
+  if (result.diverged < 0) look();
+  const auto numbers = record.slice(1, 0, result.steps).to(at::kCPU).contiguous();
+  for (size_t i = 0; i < spec.stack.size(); i++) {
+    const double* row = numbers.data_ptr<double>() + i * result.steps;
+    result.stack.emplace_back(row, row + result.steps);
   }
   for (auto& rows : collected) {
     if (!rows.empty()) result.rows.push_back(at::cat(rows, 0));

@@ -68,11 +68,14 @@ struct LoopResult {
   std::vector<std::vector<double>> stack;
   std::vector<at::Tensor> rows;
   double seconds = 0;
+  std::string cuda_graph;  // "captured", why not, or "" where graphs were not asked for
 };
+
+struct DeviceLoop;
 
 class ProgramCore {
  public:
-  ProgramCore(Graph graph, std::shared_ptr<WeightStore> weights, int threads);
+  ProgramCore(Graph graph, std::shared_ptr<WeightStore> weights);
   ~ProgramCore();
 
   const Graph graph;
@@ -86,16 +89,24 @@ class ProgramCore {
 
  private:
   Plan& plan_for(const std::vector<int>& fetch, bool train);
-  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, std::optional<double> lr);
+  /** `update`: also lower the loss, at the rate announced by set_rate. */
+  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool update);
+  void set_rate(double lr);
+  void seed_device(const Plan& plan, const RunContext& context);
+  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const at::Tensor& order, int64_t first, int64_t count,
+                                    const RunContext& context, std::string& cuda_graph);
   void forward(Plan& plan, const Feeds& feeds, RunContext context, std::vector<at::Tensor>& values);
   void run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values);
-  at::Tensor batch_of(const Binding& binding, const int32_t* order, int64_t count);
+  at::Tensor batch_of(const Binding& binding, const int32_t* order, const at::Tensor& index);
   at::Tensor fed(const Node& node, const Feeds& feeds) const;
 
   std::vector<char> trained_;  // per node: a parameter the loss depends on and the optimizer updates
   std::map<std::vector<int>, Plan> plans_;
   std::unique_ptr<Optimizer> optimizer_;
-  int threads_;
+  double rate_ = 0;
+  int64_t updates_ = 0;
+  at::Tensor device_rate_, device_updates_;  // CUDA: what a captured step reads
+  std::map<std::pair<Plan*, int64_t>, std::unique_ptr<DeviceLoop>> device_loops_;  // by batch size; holds graphs
 };
 
 /** Builds and checks a graph's functions; throws Failure with the node's path. */

@@ -13,7 +13,9 @@ void WeightStore::set(const std::string& name, const at::Tensor& value) {
   at::NoGradGuard no_grad;
   auto found = values_.find(name);
   if (found == values_.end()) {
-    auto copy = at::empty(value.sizes(), value.options().device(device));
+    // cuDNN wants filters in the layout of its feature maps; on the CPU oneDNN packs them anyway.
+    const bool filter = device.is_cuda() && value.dim() == 4;
+    auto copy = at::empty(value.sizes(), value.options().device(device), filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
     copy.copy_(value);
     values_.emplace(name, copy);
     std::lock_guard<std::mutex> lock(names_mutex_);

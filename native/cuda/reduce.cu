@@ -64,7 +64,7 @@ constexpr size_t kShared = kColumns * kDepth * sizeof(double);
 }  // namespace
 
 // One partial of [K, C] for every block in y, of which there are kBlocks / (channel tiles), at
-// least one: K = 3 with tiles of up to 256 channels, K = 11 with up to 48.
+// least one: K = 3 with tiles of up to 256 channels, K = 11 with up to 32.
 int64_t workspace_floats(int64_t C) { return kBlocks * 3 * 256 + 11 * C; }
 
 void finish_moments(const float* partial, int64_t blocks, int64_t C, const Statistics& out, Stream stream) {

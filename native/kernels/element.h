@@ -57,12 +57,13 @@ MNV2_INLINE float activate(float v) {
   return v;
 }
 
-// The gradient that passes: where 0 < pre (< 6 for ReLU6), strictly, as in torch's hardtanh.
+// The gradient that passes: where 0 < pre (< 6 for ReLU6), strictly, and through a NaN, as in
+// torch's hardtanh_backward.
 template <Act A>
 MNV2_INLINE float activate_grad(float pre, float grad) {
   if (A == Act::none) return grad;
-  if (A == Act::relu) return pre > 0.f ? grad : 0.f;
-  return (pre > 0.f) & (pre < 6.f) ? grad : 0.f;
+  if (A == Act::relu) return pre <= 0.f ? 0.f : grad;
+  return (pre <= 0.f) | (pre >= 6.f) ? 0.f : grad;
 }
 
 }  // namespace mnv2

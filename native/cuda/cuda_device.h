@@ -1,0 +1,11 @@
+// Facts about CUDA devices and their memory. Compiled only with a CUDA libtorch.
+#pragma once
+#include "../device.h"
+
+namespace mnv2 {
+
+DeviceMemory cuda_memory(at::Device device);
+/** Makes `device` current on this thread, on a stream of its own: graphs cannot be captured on the default stream. */
+void enter_cuda_device(at::Device device);
+
+}  // namespace mnv2

@@ -1,0 +1,77 @@
+// See launch.h.
+#include "launch.h"
+
+#include <ATen/ATen.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "kernels.h"
+
+namespace mnv2 {
+namespace {
+
+cuda::Type type_of(const at::Tensor& x) { return x.scalar_type() == at::kFloat ? cuda::Type::float32 : cuda::Type::bfloat16; }
+cuda::Stream stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+at::Tensor workspace(const at::Tensor& like, int64_t channels) {
+  return at::empty({cuda::workspace_floats(channels)}, like.options().dtype(at::kFloat));
+}
+float* floats(const at::Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
+void* raw(const at::Tensor& t) { return t.defined() ? t.data_ptr() : nullptr; }
+
+cuda::DepthwiseShape shape_of(const at::Tensor& x, int64_t stride, at::IntArrayRef pads) {
+  return {x.size(0), x.size(1), x.size(2), x.size(3), stride, pads[0], pads[2], pads[1], pads[3]};
+}
+
+}  // namespace
+
+at::Tensor cuda_norm_act_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                                 const at::Tensor& running_var, const at::Tensor& residual, const NormAct& o, at::Tensor& mean,
+                                 at::Tensor& rstd) {
+  const int64_t channels = x.size(1), rows = x.numel() / channels;
+  auto y = at::empty_like(x);
+  if (!o.training) {
+    mean = running_mean;
+    rstd = (running_var + o.eps).rsqrt();
+    cuda::norm_act(type_of(x), raw(x), raw(residual), {floats(mean), floats(rstd), floats(weight), floats(bias), o.act}, rows, channels,
+                   raw(y), stream());
+  } else {
+    mean = at::empty_like(running_mean);
+    rstd = at::empty_like(running_mean);
+    auto var = at::empty_like(running_mean), space = workspace(x, channels);
+    cuda::Statistics statistics{floats(mean), floats(var), floats(rstd), floats(running_mean), floats(running_var),
+                                static_cast<float>(o.momentum), static_cast<float>(o.eps)};
+    cuda::bn_act_forward(type_of(x), raw(x), raw(residual), floats(weight), floats(bias), o.act, rows, channels, raw(y), statistics,
+                         floats(space), stream());
+  }
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  return y;
+}
+
+void cuda_norm_act_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const at::Tensor& mean, const at::Tensor& rstd, Act act, at::Tensor& dx, at::Tensor& dweight, at::Tensor& dbias) {
+  const int64_t channels = x.size(1), rows = x.numel() / channels;
+  auto space = workspace(x, channels);
+  cuda::bn_act_backward(type_of(x), raw(dy), raw(x), {floats(mean), floats(rstd), floats(weight), floats(bias), act}, rows, channels,
+                        raw(dx), floats(dweight), floats(dbias), floats(space), stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+at::Tensor cuda_depthwise_forward(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads) {
+  const auto shape = shape_of(x, stride, pads);
+  auto y = at::empty({shape.N, shape.C, shape.out_h(), shape.out_w()}, x.options(), at::MemoryFormat::ChannelsLast);
+  auto space = workspace(x, shape.C);
+  cuda::depthwise_forward(type_of(x), raw(x), nullptr, floats(weight), shape, raw(y), nullptr, floats(space), mnv2::stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  return y;
+}
+
+void cuda_depthwise_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
+                             at::Tensor& dx, at::Tensor& dweight) {
+  const auto shape = shape_of(x, stride, pads);
+  auto space = workspace(x, shape.C);
+  cuda::depthwise_backward(type_of(x), raw(dy), nullptr, raw(x), nullptr, floats(weight), shape, raw(dx), floats(dweight), nullptr, nullptr,
+                           floats(space), mnv2::stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+}  // namespace mnv2

@@ -1,0 +1,22 @@
+// The kernels of kernels.h on at::Tensors of the current CUDA stream. Owns workspaces; autograd is fused.cc's.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include "../fused.h"
+
+namespace mnv2 {
+
+/** See norm_act. Fills mean and rstd ([C] float) for the backward; moves the running statistics in training mode. */
+at::Tensor cuda_norm_act_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                                 const at::Tensor& running_var, const at::Tensor& residual, const NormAct& options, at::Tensor& mean,
+                                 at::Tensor& rstd);
+/** dx (where wanted), dweight, dbias of training mode. */
+void cuda_norm_act_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const at::Tensor& mean, const at::Tensor& rstd, Act act, at::Tensor& dx, at::Tensor& dweight, at::Tensor& dbias);
+
+/** pads: [top, bottom, left, right]; weight [C, 1, 3, 3] float. */
+at::Tensor cuda_depthwise_forward(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads);
+void cuda_depthwise_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
+                             at::Tensor& dx, at::Tensor& dweight);
+
+}  // namespace mnv2

@@ -1,0 +1,40 @@
+// See step_graph.h.
+#include "step_graph.h"
+
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+
+#include "../errors.h"
+
+namespace mnv2 {
+
+void StepGraph::step(const std::function<void()>& body) {
+  if (graph_) return graph_->replay();
+  if (steps_++ < kWarmUp || !reason_.empty()) return body();
+
+  auto stream = c10::cuda::getCurrentCUDAStream();
+  stream.synchronize();
+  auto graph = std::make_unique<at::cuda::CUDAGraph>();
+  bool begun = false;
+  try {
+    graph->capture_begin();
+    begun = true;
+    body();
+    graph->capture_end();
+  } catch (...) {
+    reason_ = current_failure().what();
+    if (begun) {
+      // Leave the stream usable: an invalidated capture still has to be ended.
+      try {
+        graph->capture_end();
+      } catch (...) {
+      }
+    }
+    cudaGetLastError();
+    return body();
+  }
+  graph_ = std::move(graph);
+  graph_->replay();  // capturing computed nothing
+}
+
+}  // namespace mnv2
