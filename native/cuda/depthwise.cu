@@ -109,7 +109,7 @@ MNV2_DEVICE void sum_columns(float* shared, const Tiling& t, const Lane<P>& lane
 
 // statistics: [blocks, 3, C] of n, mean, m2 of what was written, or null.
 template <class T, int V, int P, int S>
-__global__ void __launch_bounds__(kMaxThreads, 2)
+__global__ void __launch_bounds__(kMaxThreads, 4)
 depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __restrict__ w, Tiling t,
                          T* __restrict__ y, float* __restrict__ statistics) {
   const Lane<P> lane(t);
