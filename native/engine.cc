@@ -73,16 +73,19 @@ void Engine::work(std::function<void()> start) {
 void Engine::settle(Napi::Env env, Job* job) {
   Napi::HandleScope scope(env);
   if (--pending_ == 0) to_js_.Unref(env);
-  if (job->failure) {
-    job->deferred.Reject(to_js_error(env, job->failure->code, job->failure->what(), job->failure->path).Value());
-    return;
-  }
   try {
-    job->deferred.Resolve(job->settle(env));
-  } catch (const Napi::Error& error) {
-    job->deferred.Reject(error.Value());
-  } catch (const std::exception& error) {
-    job->deferred.Reject(to_js_error(env, "NATIVE", error.what(), "").Value());
+    Napi::Value value;
+    if (!job->failure) {
+      try {
+        value = job->settle(env);
+      } catch (...) {
+        job->failure = std::make_unique<Failure>(current_failure());
+      }
+    }
+    if (job->failure) job->deferred.Reject(to_js_error(env, job->failure->code, job->failure->what(), job->failure->path).Value());
+    else job->deferred.Resolve(value);
+  } catch (const Napi::Error&) {
+    // A worker being terminated runs no JavaScript any more: there is no one to tell.
   }
 }
 
@@ -107,7 +110,12 @@ void Engine::notify(std::function<void(Napi::Env)> body) {
   auto* call = new std::function<void(Napi::Env)>(std::move(body));
   const auto status = to_js_.NonBlockingCall(call, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* f) {
     std::unique_ptr<std::function<void(Napi::Env)>> owner(f);
-    if (env != nullptr) (*f)(env);
+    if (env == nullptr) return;
+    try {
+      (*f)(env);
+    } catch (const Napi::Error& error) {
+      if (!error.IsEmpty()) error.ThrowAsJavaScriptException();  // the callback's own: uncaught, as in any callback
+    }
   });
   if (status != napi_ok) delete call;
 }
