@@ -1,5 +1,5 @@
 // The CUDA kernels' plain functions: BatchNorm + activation (+ residual), depthwise 3x3 fused with
-// its neighbours, the resident image store. Free of torch and of CUDA headers; every function
+// its neighbours, batches from the resident image store. Free of torch and of CUDA headers; every function
 // queues work on `stream` and returns, launch errors stay for cudaGetLastError(). No function
 // synchronises, allocates or reads the device: all may be captured into a CUDA graph.
 //
@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "../images.h"
 #include "../kernels/element.h"
 
 struct CUstream_st;
@@ -89,5 +90,17 @@ void depthwise_backward(Type, const void* dy, const NormGrad* after, const void*
 // Sums of bn_act_backward alone: dgamma and dbeta, to be passed on in a NormGrad.
 void bn_act_backward_sums(Type, const void* dy, const void* x, const Norm&, int64_t rows, int64_t C, float* dgamma,
                           float* dbeta, float* workspace, Stream stream);
+
+// Floats of workspace for load_images.
+int64_t images_workspace_floats(int64_t batch, int64_t height, int64_t width);
+
+// A batch from the resident store [count, height, width, channels] uint8, as ImageStore::load of
+// native/images.h makes it, in channels-last [batch, height, width, channels]. indices [batch]
+// and draws [batch] (null: none) are on the device, so that a captured graph can be fed by
+// copying into them; an index outside the store gives an image of NaN. channels: 1 to 4; batch:
+// up to 65535.
+void load_images(const uint8_t* store, int64_t count, int64_t height, int64_t width, int64_t channels,
+                 const int64_t* indices, const AugmentDraw* draws, int64_t batch, const Preprocess&, Type, void* out,
+                 float* workspace, Stream stream);
 
 }  // namespace mnv2::cuda
