@@ -1,0 +1,69 @@
+// The blocks MobileNets are stacked from: convolution + BatchNorm + activation, depthwise separable (V1), inverted
+// residual (V2). Parameter names are torchvision's.
+import { add, type Padding } from '../tensor/ops.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { BatchNorm2d, Conv2d, DepthwiseConv2d, ReLU, ReLU6 } from '../nn/layers.js';
+import { Module, Sequential } from '../nn/module.js';
+
+/** What every convolution of a network shares. */
+export interface BlockStyle {
+  /** 'symmetric' pads one pixel on every side, as PyTorch's models; 'tf-same' as TensorFlow's, right and bottom at stride 2 */
+  padding: 'symmetric' | 'tf-same';
+  bnEps: number;
+  bnMomentum: number;
+  activation: 'relu' | 'relu6';
+}
+
+/** The nearest multiple of `divisor`, at least `divisor`, never more than a tenth below (V2's reference code). */
+export function makeDivisible(channels: number, divisor: number): number {
+  const rounded = Math.max(divisor, Math.floor((channels + divisor / 2) / divisor) * divisor);
+  return rounded < 0.9 * channels ? rounded + divisor : rounded;
+}
+
+const pads = (style: BlockStyle, kernel: number): Padding => (kernel === 1 ? 0 : style.padding === 'tf-same' ? 'tf-same' : (kernel - 1) / 2);
+const norm = (channels: number, style: BlockStyle): BatchNorm2d => new BatchNorm2d(channels, { eps: style.bnEps, momentum: style.bnMomentum });
+const activation = (style: BlockStyle): Module => (style.activation === 'relu' ? new ReLU() : new ReLU6());
+
+/** Convolution (0), BatchNorm (1), activation (2): [N, in, H, W] -> [N, out, H / stride, W / stride]. */
+export class ConvBNReLU6 extends Sequential {
+  constructor(inChannels: number, outChannels: number, kernel: number, stride: number, style: BlockStyle) {
+    super(new Conv2d(inChannels, outChannels, kernel, { stride, padding: pads(style, kernel) }), norm(outChannels, style), activation(style));
+  }
+}
+
+/** Depthwise convolution (0), BatchNorm (1), activation (2): [N, C, H, W] -> [N, C, H / stride, W / stride]. */
+export class DepthwiseBNReLU6 extends Sequential {
+  constructor(channels: number, stride: number, style: BlockStyle) {
+    super(new DepthwiseConv2d(channels, 3, { stride, padding: pads(style, 3) }), norm(channels, style), activation(style));
+  }
+}
+
+/** V1's block (section 3.1, figure 3): depthwise 3x3 (0), then pointwise 1x1 (1), each with BatchNorm and activation. */
+export class DepthwiseSeparable extends Sequential {
+  constructor(inChannels: number, outChannels: number, stride: number, style: BlockStyle) {
+    super(new DepthwiseBNReLU6(inChannels, stride, style), new ConvBNReLU6(inChannels, outChannels, 1, 1, style));
+  }
+}
+
+/**
+ * V2's block (section 3.3, table 1): expand by t with a 1x1 (left out at t = 1), depthwise 3x3, project with a linear
+ * 1x1; input added where stride and channels allow. `linearBottleneck: false` puts the activation after the
+ * projection too: the ablation of section 6.2.
+ */
+export class InvertedResidual extends Module {
+  readonly conv: Sequential;
+  readonly residual: boolean;
+
+  constructor(inChannels: number, outChannels: number, stride: number, expandRatio: number, style: BlockStyle, linearBottleneck = true) {
+    super();
+    const hidden = Math.round(inChannels * expandRatio);
+    const expand = expandRatio === 1 ? [] : [new ConvBNReLU6(inChannels, hidden, 1, 1, style)];
+    const project = [new Conv2d(hidden, outChannels, 1, { padding: 0 }), norm(outChannels, style)];
+    this.conv = new Sequential(...expand, new DepthwiseBNReLU6(hidden, stride, style), ...project, ...(linearBottleneck ? [] : [activation(style)]));
+    this.residual = stride === 1 && inChannels === outChannels;
+  }
+  forward(x: Tensor): Tensor {
+    const y = this.conv.call(x);
+    return this.residual ? add(x, y) : y;
+  }
+}

@@ -1,0 +1,54 @@
+// MobileNet V1: Howard et al. 2017, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+// Applications", table 1. A straight pipe of depthwise separable convolutions.
+//
+// Parameter names: features.0 is the stem (.0 convolution, .1 BatchNorm); features.i, i = 1..13, are the depthwise
+// separable blocks (.0.0 depthwise, .0.1 its BatchNorm, .1.0 pointwise, .1.1 its BatchNorm); classifier.1 as in V2.
+import { ConvBNReLU6, DepthwiseSeparable, makeDivisible, type BlockStyle } from './blocks.js';
+import { MobileNet, resolveOptions, type MobileNetOptions } from './classifier-network.js';
+import { UsageError } from '../errors.js';
+
+export interface MobileNetV1Options extends MobileNetOptions {
+  /** the paper says ReLU; TensorFlow's and Keras' models use ReLU6 (default) */
+  activation?: 'relu' | 'relu6';
+}
+
+const TABLE_1 = [
+  // channels, stride of the depthwise convolution
+  [64, 1],
+  [128, 2],
+  [128, 1],
+  [256, 2],
+  [256, 1],
+  [512, 2],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [1024, 2],
+  [1024, 1],
+] as const;
+
+/**
+ * MobileNet V1: [N, inChannels, H, W] -> logits [N, numClasses].
+ * @throws UsageError when an option is out of range
+ * @example
+ * import { input, MobileNetV1 } from 'mnv2-torch';
+ * const model = MobileNetV1({ numClasses: 21, widthMult: 0.5 });
+ * console.log(model.call(input('image', [-1, 3, 224, 224])).shape); // [ -1, 21 ]
+ */
+export function MobileNetV1(options: MobileNetV1Options = {}): MobileNet<MobileNetV1Options> {
+  const { activation = 'relu6' } = options;
+  if (!['relu', 'relu6'].includes(activation)) throw new UsageError(`activation: expected 'relu' or 'relu6', got '${activation}'`);
+  const o = { ...resolveOptions(options), activation };
+  const style: BlockStyle = { padding: o.padding, bnEps: o.bnEps, bnMomentum: o.bnMomentum, activation };
+  const width = (c: number): number => makeDivisible(c * o.widthMult, o.roundNearest);
+
+  let channels = width(32);
+  const features = [new ConvBNReLU6(o.inChannels, channels, 3, 2, style)] as ConstructorParameters<typeof MobileNet>[2];
+  for (const [c, stride] of TABLE_1) {
+    features.push(new DepthwiseSeparable(channels, width(c), stride, style));
+    channels = width(c);
+  }
+  return new MobileNet('mobilenet_v1', o, features, channels);
+}
