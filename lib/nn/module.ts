@@ -1,6 +1,6 @@
 // Module and Parameter: names, modes and initial values around recorded ops. Owns no numbers; Weights does.
 import { moduleOutput } from '../tensor/ops.js';
-import { recordingDepth, Tensor, withPath } from '../tensor/tensor.js';
+import { parameter, recordingDepth, type Tensor, withPath } from '../tensor/tensor.js';
 import type { NamedData, WeightSource } from '../tensor/engine.js';
 import type { Initializer } from './init.js';
 import { random } from './random.js';
@@ -33,7 +33,7 @@ export class Parameter {
   }
   /** The graph node that stands for its value. The same node as long as the name stays. */
   get tensor(): Tensor {
-    return (this.#tensor ??= new Tensor('parameter', [], { name: this.#name }, this.shape, this.dtype, ''));
+    return (this.#tensor ??= parameter(this.#name, this.shape, this.dtype));
   }
 }
 

@@ -102,6 +102,20 @@ export function input(name: string, shape: Shape, dtype: DType = 'float32'): Ten
   return record('input', [], { name }, [...shape], dtype);
 }
 
+/**
+ * A value kept in Weights under `name`. Modules make theirs; a bare graph may too.
+ * @example
+ * import { compile, parameter, Weights } from 'mnv2-torch';
+ * const state = () => [{ name: 'w', data: Float32Array.of(1, 2), shape: [2], dtype: 'float32' }];
+ * using weights = await Weights.init({ state });
+ * using program = compile({ w: parameter('w', [2]) }, { weights });
+ * console.log([...(await program.run()).w.data]); // [ 1, 2 ]
+ */
+export function parameter(name: string, shape: Shape, dtype: DType = 'float32'): Tensor {
+  if (!name) refuse('parameter', 'a name', `'${name}'`);
+  return new Tensor('parameter', [], { name }, [...shape], dtype, '');
+}
+
 const hostDType = (data: HostArray): DType => {
   const name = Object.prototype.toString.call(data).slice(8, -1);
   const known: Record<string, DType> = {

@@ -1,0 +1,65 @@
+// Puts tensors of a file into Weights by name, and says what fitted and what did not.
+import { DataError } from '../errors.js';
+import type { TensorData } from '../native.js';
+import type { NamedData, Weights } from '../tensor/engine.js';
+import type { Module } from '../nn/module.js';
+
+export interface LoadReport {
+  loaded: string[];
+  /** in the model, not in the file: they keep their first values */
+  missing: string[];
+  /** in the file, not in the model: ignored */
+  unexpected: string[];
+  /** the classifier's tensors when the file's have another number of classes */
+  skippedHead: string[];
+}
+
+const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
+
+/**
+ * Loads a state dict into a model's weights. Every backbone tensor must be there with its shape; the classifier may be
+ * absent or of another number of classes, and then starts fresh (unless `strict`).
+ * @throws DataError naming the first tensors that do not fit, expected and found shapes, and what to do
+ * @example
+ * import { Linear, loadWeights, Weights } from 'mnv2-torch';
+ * const model = new Linear(2, 1);
+ * using weights = await Weights.init(model);
+ * const file = new Map([['weight', { data: Float32Array.of(1, 2), shape: [1, 2], dtype: 'float32' }]]);
+ * const report = await loadWeights(weights, model, file, { head: /^bias/ });
+ * console.log(report.loaded.join(), report.missing.join()); // weight bias
+ */
+export async function loadWeights(
+  weights: Weights,
+  model: Module,
+  tensors: ReadonlyMap<string, TensorData>,
+  options: { strict?: boolean; head?: RegExp; source?: string } = {},
+): Promise<LoadReport> {
+  const { strict = false, head = /^classifier\./, source = 'the weights' } = options;
+  const report: LoadReport = { loaded: [], missing: [], unexpected: [], skippedHead: [] };
+  const wrong: string[] = [];
+  const entries: NamedData[] = [];
+  const known = new Map(model.namedParameters());
+  for (const [name, parameter] of known) {
+    const found = tensors.get(name);
+    if (!found) {
+      report.missing.push(name);
+      // Some writers leave the counter out; nothing here reads it.
+      if (!(head.test(name) && !strict) && !name.endsWith('num_batches_tracked')) wrong.push(`'${name}' is not in the file (expected ${shapeText(parameter.shape)})`);
+    } else if (found.shape.join() !== parameter.shape.join()) {
+      if (head.test(name) && !strict) report.skippedHead.push(name);
+      else wrong.push(`'${name}': expected ${shapeText(parameter.shape)}, found ${shapeText(found.shape)}`);
+    } else {
+      entries.push({ name, data: found.data, shape: found.shape, dtype: found.dtype });
+      report.loaded.push(name);
+    }
+  }
+  report.unexpected = [...tensors.keys()].filter((name) => !known.has(name));
+  if (wrong.length > 0) {
+    const shown = wrong.slice(0, 4).join('; ');
+    throw new DataError(
+      `${source} do not fit this model: ${shown}${wrong.length > 4 ? `; and ${wrong.length - 4} more` : ''}. Check the architecture and the width multiplier.`,
+    );
+  }
+  await weights.set(entries);
+  return report;
+}
