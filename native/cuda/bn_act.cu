@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(kThreads, 3) grad_sums_kernel(const T* __restr
   }
 }
 
-// dx = scale * (g - dbeta / rows - (x - mean) * rstd * dgamma / rows)
+// dx = scale * (g - dbeta / rows - (x - mean) * rstd * dgamma / rows); scale * g where they are null
 template <class T, int V, Act A>
 __global__ void __launch_bounds__(kThreads) grad_dx_kernel(const T* __restrict__ dy, const T* __restrict__ x, Norm norm,
                                                            const float* __restrict__ dgamma,
@@ -182,8 +182,8 @@ __global__ void __launch_bounds__(kThreads) grad_dx_kernel(const T* __restrict__
   const Place at = place<V>();
   if (at.c >= C) return;
   const Affine<V> affine(norm, at.c);
-  float offset[V], slope[V];
-  for (int v = 0; v < V; ++v) {
+  float offset[V] = {}, slope[V] = {};
+  for (int v = 0; v < V && dgamma; ++v) {
     offset[v] = affine.scale[v] * dbeta[at.c + v] / float(rows);
     slope[v] = affine.scale[v] * norm.rstd[at.c + v] * dgamma[at.c + v] / float(rows);
   }
@@ -304,6 +304,12 @@ void bn_act_backward(Type type, const void* dy, const void* x, const Norm& norm,
                      float* dgamma, float* dbeta, float* workspace, Stream stream) {
   bn_act_backward_sums(type, dy, x, norm, rows, C, dgamma, dbeta, workspace, stream);
   if (dx) bn_act_backward_dx(type, dy, x, norm, dgamma, dbeta, rows, C, dx, stream);
+}
+
+void bn_act_eval_backward(Type type, const void* dy, const void* x, const Norm& norm, int64_t rows, int64_t C, void* dx,
+                          float* dgamma, float* dbeta, float* workspace, Stream stream) {
+  if (dgamma) bn_act_backward_sums(type, dy, x, norm, rows, C, dgamma, dbeta, workspace, stream);
+  if (dx) bn_act_backward_dx(type, dy, x, norm, nullptr, nullptr, rows, C, dx, stream);
 }
 
 }  // namespace mnv2::cuda

@@ -12,14 +12,16 @@ using mnv2::cuda::Statistics;
 namespace {
 
 template <class T>
-void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual, bool misaligned) {
+void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual, bool misaligned, bool train = true) {
   const auto type = sizeof(T) == 4 ? cuda::Type::float32 : cuda::Type::bfloat16;
   const int64_t n = rows * C, skew = misaligned ? 1 : 0;
   auto x = random_tensor<T>(n, 0.5, 2), dy = random_tensor<T>(n);
   const auto residual = random_tensor<T>(with_residual ? n : 0);
   const auto gamma = random_tensor<float>(C, 1.5, 0.5), beta = random_tensor<float>(C, 1, 1);
   const auto old_mean = random_tensor<float>(C), old_var = random_tensor<float>(C, 2, 0.1);
-  Problem p{rows, C, act, 1e-5, true, exactly(x), exactly(residual), exactly(gamma), exactly(beta), Vec(C), Vec(C)};
+  auto mean = random_tensor<float>(C), rstd = random_tensor<float>(C, 1, 0.1), var = poisoned<float>(C);
+  Problem p{rows, C, act, 1e-5, train, exactly(x), exactly(residual), exactly(gamma), exactly(beta), exactly(mean), {}};
+  for (float r : rstd) p.var.push_back(1 / (double(r) * r) - p.eps);
   const Forward want = reference(p);
   for (int64_t i = 0; i < n; ++i)  // beside a kink the mask is a matter of rounding
     if (std::abs(want.pre[i]) < 1e-2 || std::abs(want.pre[i] - 6) < 1e-2) dy[i] = narrow<T>(0.f);
@@ -32,24 +34,32 @@ void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual,
 
   x.insert(x.begin(), skew, narrow<T>(0.f));
   auto y = poisoned<T>(n), dx = poisoned<T>(n);
-  auto mean = poisoned<float>(C), var = poisoned<float>(C), rstd = poisoned<float>(C);
+  if (train) mean = poisoned<float>(C), rstd = poisoned<float>(C);
+  else var.assign(p.var.begin(), p.var.end());
   auto dgamma = poisoned<float>(C), dbeta = poisoned<float>(C);
   auto running_mean = old_mean, running_var = old_var;
   auto workspace = poisoned<float>(cuda::workspace_floats(C));
   const Statistics statistics{mean.data(), var.data(), rstd.data(), running_mean.data(), running_var.data(), 0.1f, 1e-5f};
   const Norm norm{mean.data(), rstd.data(), gamma.data(), beta.data(), act};
-  cuda::bn_act_forward(type, x.data() + skew, with_residual ? residual.data() : nullptr, gamma.data(), beta.data(), act,
-                       rows, C, y.data(), statistics, workspace.data(), nullptr);
-  cuda::bn_act_backward(type, dy.data(), x.data() + skew, norm, rows, C, dx.data(), dgamma.data(), dbeta.data(),
-                        workspace.data(), nullptr);
+  const T* skip = with_residual ? residual.data() : nullptr;
+  if (train) {
+    cuda::bn_act_forward(type, x.data() + skew, skip, gamma.data(), beta.data(), act, rows, C, y.data(), statistics,
+                         workspace.data(), nullptr);
+  } else {
+    cuda::norm_act(type, x.data() + skew, skip, norm, rows, C, y.data(), nullptr);
+    running_mean.assign(want_running_mean.begin(), want_running_mean.end());
+    running_var.assign(want_running_var.begin(), want_running_var.end());
+  }
+  const auto backward = train ? cuda::bn_act_backward : cuda::bn_act_eval_backward;
+  backward(type, dy.data(), x.data() + skew, norm, rows, C, dx.data(), dgamma.data(), dbeta.data(), workspace.data(), nullptr);
 
   static const char* acts[] = {"none", "relu", "relu6"};
   char name[96];
-  std::snprintf(name, sizeof name, "%s %5ld x %-4ld %-5s %-8s %s", type_name<T>(), long(rows), long(C), acts[int(act)],
-                with_residual ? "residual" : "", misaligned ? "one by one" : "");
+  std::snprintf(name, sizeof name, "%s %5ld x %-4ld %-5s %-8s %-5s %s", type_name<T>(), long(rows), long(C), acts[int(act)],
+                with_residual ? "residual" : "", train ? "train" : "eval", misaligned ? "one by one" : "");
   const double exact = 2e-5, written = exact + rounding<T>();
   double dx_scale = 0;  // of one or two rows dx is the remainder of terms that cancel
-  if (rows <= 2)
+  if (rows <= 2 && train)
     for (int64_t c = 0; c < C; ++c) dx_scale = std::max(dx_scale, std::abs(p.gamma[c] * want.rstd[c]));
   report.line(name, {{"y", error_of(y, want.y), written},
                      {"mean", error_of(mean, want.mean), exact},
@@ -69,6 +79,7 @@ void check_type(Report& report) {
     for (bool residual : {false, true}) {
       check<T>(report, 300 + rng()() % 3000, 8 * (1 + rng()() % 20), act, residual, false);
       check<T>(report, 300 + rng()() % 3000, 1 + rng()() % 99, act, residual, true);
+      check<T>(report, 300 + rng()() % 3000, 8 * (1 + rng()() % 20), act, residual, false, false);
     }
   check<T>(report, 20011, 32, Act::relu6, false, false);
 }

@@ -293,7 +293,7 @@ depthwise_backward_kernel(const T* __restrict__ dy, After after, const T* __rest
         s1[p] += g[p];
         s2[p] += g[p] * (value[p] - affine[p].mean);
       }
-      store(g, dx + ((int64_t(at.n) * t.H + ih) * t.W + iw) * t.C + lane.c);
+      if (dx) store(g, dx + ((int64_t(at.n) * t.H + ih) * t.W + iw) * t.C + lane.c);
     };
     const auto dy_at = [&](int row, int col, float (&to)[P]) {
       load(gradient + (row * dy_cols + col) * t.channels + lane.pair, to);
@@ -415,7 +415,7 @@ void backward(const T* dy, const NormGrad* after, const T* x, const Norm* before
   const size_t sums = channels * (t.cols / S) * sizeof(float);
   launch(depthwise_backward_kernel<T, V, P, S>, plan.blocks, plan.threads, shared > sums ? shared : sums, stream, dy, a,
          x, before_of(before), w, t, dx, workspace);
-  finish_sums(workspace, plan.blocks.y, 11 * s.C, 9, s.C, nullptr, dw, 9, 1, stream);
+  if (dw) finish_sums(workspace, plan.blocks.y, 11 * s.C, 9, s.C, nullptr, dw, 9, 1, stream);
   if (!before) return;
   finish_sums(workspace + 9 * s.C, plan.blocks.y, 11 * s.C, 1, s.C, nullptr, dbeta, 1, 0, stream);
   finish_sums(workspace + 10 * s.C, plan.blocks.y, 11 * s.C, 1, s.C, before->rstd, dgamma, 1, 0, stream);

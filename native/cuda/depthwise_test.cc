@@ -81,6 +81,16 @@ void check(Report& report, const DepthwiseShape& s, bool with_before, bool with_
     want_dgamma[i % C] += widen(dx[i]) * (first.x[i] - a.mean[i % C]) * a.rstd[i % C];
   }
 
+  // Either gradient alone is the same.
+  auto only_dx = poisoned<T>(nx);
+  auto only_dw = poisoned<float>(C * 9);
+  const auto again = [&](T* to_dx, float* to_dw) {
+    cuda::depthwise_backward(type, dz.data(), with_after ? &behind : nullptr, x.data() + skew, nullptr, w.data(), s, to_dx,
+                             to_dw, nullptr, nullptr, workspace.data(), nullptr);
+  };
+  if (!with_before) again(only_dx.data(), nullptr), again(nullptr, only_dw.data());
+  const bool same = with_before || (only_dx == dx && only_dw == dw);
+
   char name[128];
   std::snprintf(name, sizeof name, "%s [%ld, %3ld, %2ld, %2ld] stride %ld pads %ld %ld %ld %ld%s%s%s", type_name<T>(),
                 long(s.N), long(s.C), long(s.H), long(s.W), long(s.stride), long(s.top), long(s.left), long(s.bottom),
@@ -93,6 +103,7 @@ void check(Report& report, const DepthwiseShape& s, bool with_before, bool with_
                      {"dx", error_of(dx, want_dx), written + tied},
                      {"dw", error_of(dw, want_dw), exact + tied},
                      {"dgamma", with_before ? error_of(before.dgamma, want_dgamma, many) : 0, exact},
+                     {"alone differ", same ? 0.0 : 1.0, 0.0},
                      {"dbeta", with_before ? error_of(before.dbeta, want_dbeta, many) : 0, exact}});
 }
 

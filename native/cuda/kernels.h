@@ -53,7 +53,12 @@ void norm_act(Type, const void* x, const void* residual, const Norm&, int64_t ro
 void bn_act_backward(Type, const void* dy, const void* x, const Norm&, int64_t rows, int64_t C, void* dx,
                      float* dgamma, float* dbeta, float* workspace, Stream stream);
 
-// The writing half of the above, when a depthwise epilogue has dgamma and dbeta already; with an
+// Gradient of norm_act, whose mean and rstd are constants (evaluation mode, a frozen BatchNorm).
+// dx may be null; dgamma and dbeta may both be null.
+void bn_act_eval_backward(Type, const void* dy, const void* x, const Norm&, int64_t rows, int64_t C, void* dx,
+                          float* dgamma, float* dbeta, float* workspace, Stream stream);
+
+// The writing half of bn_act_backward, when a depthwise epilogue has dgamma and dbeta already; with an
 // epilogue's masked gradient as dy, norm.act is Act::none.
 void bn_act_backward_dx(Type, const void* dy, const void* x, const Norm&, const float* dgamma, const float* dbeta,
                         int64_t rows, int64_t C, void* dx, Stream stream);
@@ -82,7 +87,8 @@ struct NormGrad {
 // Both gradients of depthwise_forward in one pass over x and dy. after (null: dy is y's own
 // gradient) is differentiated while loading. With before, dx is the gradient at its activation's
 // input (already masked) and dgamma, dbeta are that BatchNorm's: finish with bn_act_backward_dx
-// and Act::none. Without before, dx is x's gradient and dgamma, dbeta must be null. dw: [C, 1, 3, 3].
+// and Act::none. Without before, dx is x's gradient and dgamma, dbeta are not
+// written. dx may be null, and so may dw: [C, 1, 3, 3].
 void depthwise_backward(Type, const void* dy, const NormGrad* after, const void* x, const Norm* before, const float* w,
                         const DepthwiseShape&, void* dx, float* dw, float* dgamma, float* dbeta, float* workspace,
                         Stream stream);
