@@ -5,6 +5,7 @@ export interface Phase {
   loss: number;
   accuracy: number;
   seconds: number;
+  steps: number;
   imagesPerSecond: number;
 }
 

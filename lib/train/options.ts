@@ -98,7 +98,7 @@ function optimizerOf(choice: OptimizerName | OptimizerSpec, weightDecay: number 
   }
 }
 
-const isMobileNet = (model: Module): model is MobileNet => typeof (model as Partial<MobileNet>).freezeBackbone === 'function';
+const isMobileNet = (model: Module): model is MobileNet => 'freezeBackbone' in model;
 
 /** Fills in defaults, checks ranges, and freezes the model as asked. */
 export function resolveTrainer(model: Module, data: Dataset, options: TrainerOptions): ResolvedTrainer {

@@ -22,7 +22,7 @@ function phaseOf(result: LoopResult, batchSize: number): Phase {
   const last = examples - (result.steps - 1) * batchSize;
   const loss = stack['loss']!.reduce((a, v, i) => a + v * (i === result.steps - 1 ? last : batchSize), 0) / examples;
   const correct = stack['correct']!.reduce((a, v) => a + v, 0);
-  return { loss, accuracy: correct / examples, seconds, imagesPerSecond: examples / seconds };
+  return { loss, accuracy: correct / examples, seconds, steps: result.steps, imagesPerSecond: examples / seconds };
 }
 
 /**

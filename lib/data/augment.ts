@@ -1,0 +1,51 @@
+// The augmentation presets and what their settings mean. The drawing and the pixels are native (images.cc).
+import { UsageError } from '../errors.js';
+import type { NativeAugment } from '../native.js';
+
+/**
+ * What may happen to an image each time it is used. An image's draw depends on (seed, epoch, image) alone.
+ *
+ * - `flips`: mirrored left-right and top-bottom, each with probability 1/2; `turns`: turned by 0, 90, 180 or 270
+ *   degrees. Together the eight symmetries of the square: aerial scenes have no "up". Pixels move, none is blended.
+ * - `scaleMin`..`scaleMax`: side of the source window over the image's side; below 1 zooms in.
+ * - `translate`: shift in each direction, at most this fraction of the side. `rotateDegrees`: at most this angle.
+ *   What comes from outside the image is its mirror image.
+ * - `brightness`, `contrast`, `saturation`: factors from 1 - v to 1 + v, applied in this order; contrast is about the
+ *   image's mean grey, saturation about each pixel's grey.
+ */
+export type Augment = NativeAugment;
+
+export const AUGMENT_PRESETS = ['none', 'basic', 'strong'] as const;
+export type AugmentPreset = (typeof AUGMENT_PRESETS)[number];
+
+const IDENTITY: Augment = {
+  flips: false,
+  turns: false,
+  scaleMin: 1,
+  scaleMax: 1,
+  translate: 0,
+  rotateDegrees: 0,
+  brightness: 0,
+  contrast: 0,
+  saturation: 0,
+};
+const BASIC: Augment = { ...IDENTITY, flips: true, turns: true };
+const STRONG: Augment = { ...BASIC, scaleMin: 0.7, scaleMax: 1.1, translate: 0.05, rotateDegrees: 15, brightness: 0.2, contrast: 0.2, saturation: 0.2 };
+
+/**
+ * A preset's settings; `none` is undefined. `basic`: flips and quarter turns. `strong`: also crop, shift, rotation, colour.
+ * @example
+ * import { augmentPreset } from 'mnv2-torch';
+ * console.log(augmentPreset('basic')?.turns); // true
+ */
+export function augmentPreset(preset: AugmentPreset): Augment | undefined {
+  if (preset === 'none') return undefined;
+  if (preset === 'basic') return { ...BASIC };
+  if (preset === 'strong') return { ...STRONG };
+  throw new UsageError(`augment: expected ${AUGMENT_PRESETS.join(', ')}, got '${String(preset)}'`);
+}
+
+/** Settings of one's own over the identity. */
+export function augmentWith(settings: Partial<Augment>): Augment {
+  return { ...IDENTITY, ...settings };
+}

@@ -1,0 +1,62 @@
+// What a model's weights expect of pixels, as checkpoints write it and as the native gather applies it.
+import { DataError } from '../errors.js';
+
+/** TF/Keras weights take x/127.5 - 1; torchvision's take (x/255 - mean)/std. `size`: the square the image is resized to. */
+export type Preprocess =
+  | { readonly size: number; readonly scale: 'x/127.5-1' }
+  | { readonly size: number; readonly mean: readonly [number, number, number]; readonly std: readonly [number, number, number] };
+
+/** torchvision's statistics of ImageNet, RGB, for pixels in 0..1. */
+export const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
+export const IMAGENET_STD = [0.229, 0.224, 0.225] as const;
+
+const FORMS = '{"size":224,"scale":"x/127.5-1"} or {"size":224,"mean":[r,g,b],"std":[r,g,b]}';
+
+/**
+ * A pixel 0..255 of channel c becomes `pixel * scale[c] + shift[c]`.
+ * @example
+ * import { pixelScaling } from 'mnv2-torch';
+ * const { scale, shift } = pixelScaling({ size: 224, scale: 'x/127.5-1' });
+ * console.log(255 * scale[0] + shift[0]); // 1
+ */
+export function pixelScaling(preprocess: Preprocess): { scale: number[]; shift: number[] } {
+  if ('scale' in preprocess) return { scale: [1 / 127.5, 1 / 127.5, 1 / 127.5], shift: [-1, -1, -1] };
+  const { mean, std } = preprocess;
+  return { scale: std.map((s) => 1 / (255 * s)), shift: std.map((s, c) => -mean[c]! / s) };
+}
+
+/**
+ * Reads a checkpoint's `preprocess` metadata.
+ * @param text JSON in one of the two forms of {@link Preprocess}
+ * @param source named in errors
+ * @throws DataError when it is neither
+ */
+export function parsePreprocess(text: string, source = 'preprocess'): Preprocess {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new DataError(`${source}: expected JSON such as ${FORMS}, got ${text}`, [], { cause });
+  }
+  return validPreprocess(value, source);
+}
+
+/** The same for a value that is already parsed. */
+export function validPreprocess(value: unknown, source = 'preprocess'): Preprocess {
+  const refuse = (why: string): never => {
+    throw new DataError(`${source}: ${why}; expected ${FORMS}, got ${JSON.stringify(value)}`);
+  };
+  if (typeof value !== 'object' || value === null) return refuse('not an object');
+  const { size, scale, mean, std } = value as Record<string, unknown>;
+  if (!Number.isInteger(size) || (size as number) < 1) return refuse('`size` is not a whole number of pixels');
+  if (scale !== undefined) {
+    if (mean !== undefined || std !== undefined) return refuse('`scale` and `mean`/`std` exclude each other');
+    // Spaces and a trailing ".0" are spelling, not meaning.
+    if (typeof scale !== 'string' || scale.replaceAll(' ', '').replace(/1\.0$/, '1') !== 'x/127.5-1') return refuse('an unknown `scale`');
+    return { size: size as number, scale: 'x/127.5-1' };
+  }
+  const triple = (v: unknown): v is [number, number, number] => Array.isArray(v) && v.length === 3 && v.every((n) => Number.isFinite(n));
+  if (!triple(mean) || !triple(std)) return refuse('`mean` and `std` are not three numbers each');
+  if (std.some((s) => s <= 0)) return refuse('`std` is not positive');
+  return { size: size as number, mean, std };
+}

@@ -1,0 +1,89 @@
+// Bars and lines for a person watching, on stderr. Owns their form; what to show comes as events.
+import type { TrainEvent } from '../train/events.js';
+
+const PARTS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+
+/** 63 -> '01:03', 3700 -> '1:01:40'. */
+export function clock(seconds: number): string {
+  const s = Math.round(seconds);
+  const two = (v: number): string => String(v).padStart(2, '0');
+  const [h, m] = [Math.floor(s / 3600), Math.floor(s / 60) % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${two(m)}:${two(s % 60)}`;
+}
+
+/** `label: 63%|█████▎   | 58/91 [00:24<00:14, 2.37it/s]`, tqdm's form, as wide as the terminal allows. */
+export function barLine(label: string, done: number, total: number, seconds: number, width: number): string {
+  const share = total > 0 ? Math.min(done / total, 1) : 1;
+  const rate = seconds > 0 ? done / seconds : 0;
+  const left = rate > 0 ? clock((total - done) / rate) : '?';
+  const speed = rate >= 1 || rate === 0 ? `${rate.toFixed(2)}it/s` : `${(1 / rate).toFixed(2)}s/it`;
+  const before = `${label}: ${String(Math.floor(share * 100)).padStart(3)}%|`;
+  const after = `| ${done}/${total} [${clock(seconds)}<${left}, ${speed}]`;
+  const room = Math.max(4, Math.min(30, width - before.length - after.length - 1));
+  const eighths = Math.round(share * room * 8);
+  const bar = '█'.repeat(Math.floor(eighths / 8)) + PARTS[eighths % 8];
+  return before + bar.padEnd(room) + after;
+}
+
+/** Draws into one line of a terminal; writes whole lines where there is none. */
+export class Progress {
+  #open = false;
+  #drawn = 0;
+
+  constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
+
+  /** A bar under way. Without a terminal only finished bars are written. */
+  draw(label: string, done: number, total: number, seconds: number): void {
+    const finished = done >= total;
+    if (!this.stream.isTTY) {
+      if (finished) this.stream.write(`${barLine(label, done, total, seconds, 100)}\n`);
+      return;
+    }
+    const now = performance.now();
+    if (!finished && this.#open && now - this.#drawn < 50) return;
+    this.#drawn = now;
+    this.stream.write(`\r\x1b[2K${barLine(label, done, total, seconds, this.stream.columns || 100)}${finished ? '\n' : ''}`);
+    this.#open = !finished;
+  }
+  /** A line of text, below a bar that was left unfinished. */
+  line(text: string): void {
+    this.stream.write(`${this.#open ? '\n' : ''}${text}\n`);
+    this.#open = false;
+  }
+}
+
+const count = (n: number): string => n.toLocaleString('en-US');
+const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** Follows a training: one `train` and one `valid` line an epoch in the reference's form. */
+export function showTraining(progress: Progress): (event: TrainEvent) => void {
+  const figures = (phase: string, epoch: number, epochs: number, loss: number, accuracy: number): string =>
+    `${phase} epoch[${epoch}/${epochs}] loss:${loss.toFixed(3)}, acc:${accuracy.toFixed(3)}`;
+  return (event) => {
+    switch (event.event) {
+      case 'start':
+        progress.line(`${event.device}, ${event.precision}: ${count(event.parameters)} parameters, ${count(event.trainable)} trainable`);
+        for (const note of event.notes) progress.line(note);
+        break;
+      case 'data':
+        progress.line(`${event.classes} classes: ${count(event.images.train)} images to train on, ${count(event.images.valid)} to validate${event.images.test ? `, ${count(event.images.test)} to test` : ''}`);
+        if (event.skipped.length > 0) progress.line(`skipped ${event.skipped.length} unreadable files: ${event.skipped.join(', ')}`);
+        break;
+      case 'cached':
+        progress.line(`frozen part computed once: ${count(event.images)} images, ${megabytes(event.bytes)} kept, ${event.seconds.toFixed(1)} s`);
+        break;
+      case 'progress':
+        if (!('epoch' in event)) progress.draw(event.phase === 'pack' ? 'decode images' : 'frozen features', event.done, event.total, event.seconds);
+        // The finished bar comes with the epoch's own figures, which count every image.
+        else if (event.done < event.total) progress.draw(figures(event.phase, event.epoch, event.epochs, event.loss, event.accuracy), event.done, event.total, event.seconds);
+        break;
+      case 'epoch':
+        for (const phase of ['train', 'valid'] as const) {
+          const { loss, accuracy, seconds, steps } = event[phase];
+          progress.draw(figures(phase, event.epoch, event.epochs, loss, accuracy), steps, steps, seconds);
+        }
+        break;
+      default:
+    }
+  };
+}

@@ -1,0 +1,111 @@
+// The layer table: shapes, parameters as Keras counts them, multiply-adds. Read off the recorded graph; nothing runs.
+import type { MobileNet } from '../models/classifier-network.js';
+import type { Module } from '../nn/module.js';
+import { topological } from '../tensor/program.js';
+import { input, type Tensor } from '../tensor/tensor.js';
+
+export interface SummaryRow {
+  /** module path */
+  layer: string;
+  type: string;
+  /** Keras' order: [None, H, W, C], null for the batch */
+  shape: (number | null)[];
+  parameters: number;
+  trainable: number;
+  multiplyAdds: number;
+  /** multiply-adds of depthwise separable parts over those of full convolutions of the same shape (V1, section 3.1) */
+  costRatio?: number;
+}
+
+export interface Summary {
+  arch: string;
+  rows: SummaryRow[];
+  total: number;
+  trainable: number;
+  nonTrainable: number;
+  multiplyAdds: number;
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** Multiply-adds of one image; only convolutions and linear layers count, as in the papers. */
+function multiplyAdds(t: Tensor): number {
+  if (t.op === 'conv2d' || t.op === 'depthwiseConv2d') return product(t.shape.slice(1)) * product(t.inputs[1]!.shape.slice(1));
+  if (t.op === 'linear') return product(t.inputs[1]!.shape);
+  return 0;
+}
+
+/**
+ * Summarises a network block by block, as Keras' `model.summary()` would: BatchNorm counts four numbers a channel.
+ * @param size side of the input, pixels
+ * @example
+ * import { MobileNetV2, summarize } from 'mnv2-torch';
+ * const { total, multiplyAdds } = summarize(MobileNetV2({ numClasses: 21 }), 224);
+ * console.log(total, Math.round(multiplyAdds / 1e6)); // 2284885 300
+ */
+export function summarize(model: Module & { features?: MobileNet['features']; classifier?: MobileNet['classifier']; arch?: string }, size: number, channels = 3): Summary {
+  const wasTraining = model.training;
+  const graph = topological([model.eval().call(input('image', [-1, channels, size, size]))]);
+  model.train(wasTraining);
+  const outputs = new Map<string, Tensor>();
+  for (const t of graph) if (t.op === 'module') outputs.set(t.attrs['module'] as string, t);
+
+  // A row is a block: a part of `features`, or any other direct part. Networks of another make get their children.
+  const parts = [...model.children()].flatMap(([name, child]) => (child === model.features ? [...child.children()].map(([i, block]) => [`${name}.${i}`, block] as const) : [[name, child] as const]));
+  const rows = parts.map(([layer, module]): SummaryRow => {
+    const inside = graph.filter((t) => t.path === layer || t.path.startsWith(`${layer}.`));
+    const shape = outputs.get(layer)?.shape ?? [];
+    const named = [...module.namedParameters()].map(([, p]) => p).filter((p) => p.dtype !== 'int64');
+    const cost = inside.reduce((a, t) => a + multiplyAdds(t), 0);
+    const row: SummaryRow = {
+      layer,
+      type: module.constructor.name,
+      shape: shape.length === 4 ? [null, shape[2]!, shape[3]!, shape[1]!] : shape.map((d) => (d === -1 ? null : d)),
+      parameters: named.reduce((a, p) => a + product(p.shape), 0),
+      trainable: named.filter((p) => p.requiresGrad).reduce((a, p) => a + product(p.shape), 0),
+      multiplyAdds: cost,
+    };
+    // A depthwise convolution and the pointwise one that reads it, against one full convolution in their place.
+    const depthwise = inside.find((t) => t.op === 'depthwiseConv2d');
+    const pointwise = depthwise && inside.find((t) => t.op === 'conv2d' && graph.indexOf(t) > graph.indexOf(depthwise));
+    if (depthwise && pointwise) {
+      const full = product(depthwise.shape.slice(2)) * product(depthwise.inputs[1]!.shape.slice(2)) * depthwise.shape[1]! * pointwise.shape[1]!;
+      row.costRatio = (multiplyAdds(depthwise) + multiplyAdds(pointwise)) / full;
+    }
+    return row;
+  });
+  const sum = (of: (row: SummaryRow) => number): number => rows.reduce((a, row) => a + of(row), 0);
+  const [total, trainable] = [sum((r) => r.parameters), sum((r) => r.trainable)];
+  return { arch: model.arch ?? model.constructor.name, rows, total, trainable, nonTrainable: total - trainable, multiplyAdds: sum((r) => r.multiplyAdds) };
+}
+
+const count = (n: number): string => n.toLocaleString('en-US');
+
+/** Keras' names of the rows, for those who know its table. */
+function rowName(row: SummaryRow): string {
+  return `${row.layer} (${row.type})`;
+}
+
+/** The table as text, at most `width` columns where names allow. */
+export function summaryTable(summary: Summary): string {
+  const cells = summary.rows.map((r) => [
+    rowName(r),
+    `(${r.shape.map((d) => d ?? 'None').join(', ')})`,
+    count(r.parameters),
+    r.multiplyAdds > 0 ? (r.multiplyAdds / 1e6).toFixed(1) : '',
+    r.costRatio ? r.costRatio.toFixed(3) : '',
+  ]);
+  const heads = ['Layer (type)', 'Output Shape', 'Param #', 'M mult-adds', 'vs full conv'];
+  const widths = heads.map((h, i) => Math.max(h.length, ...cells.map((c) => c[i]!.length)));
+  const line = (c: readonly string[]): string => c.map((v, i) => (i < 2 ? v.padEnd(widths[i]!) : v.padStart(widths[i]!))).join('  ').trimEnd();
+  const rule = (char: string): string => char.repeat(widths.reduce((a, b) => a + b + 2, -2));
+  return [
+    `Model: ${summary.arch}`, rule('─'), line(heads), rule('═'), ...cells.map(line), rule('═'),
+    `Total params: ${count(summary.total)}`,
+    `Trainable params: ${count(summary.trainable)}`,
+    `Non-trainable params: ${count(summary.nonTrainable)}`,
+    `Multiply-adds: ${(summary.multiplyAdds / 1e6).toFixed(1)} M`,
+    'vs full conv: depthwise + pointwise against one full convolution, 1/N + 1/9 (V1, section 3.1)',
+    '',
+  ].join('\n');
+}
