@@ -87,30 +87,39 @@ MNV2_CLONES void scatter_tile(const float* __restrict g, const float* __restrict
   }
 }
 
-// dw += x * dy over one tile of one output row; three of the taps, from one row of x.
-template <int S>
-MNV2_CLONES void correlate_tile(const float* __restrict x, const float* __restrict g, int64_t columns,
-                                float* __restrict dw) {
+// dw += x * dy over one tile of one output row: all nine taps, kLanes apart. g's columns are
+// g_stride apart.
+template <class T, int S>
+MNV2_CLONES void correlate_tile(const float* __restrict a, const float* __restrict b, const float* __restrict d,
+                                const T* __restrict g, int64_t g_stride, int64_t columns, float* __restrict dw) {
   constexpr int64_t K = kLanes, step = S * K;
-  float s0[K] = {}, s1[K] = {}, s2[K] = {};
-  int64_t o = 0;
-  for (; o + 4 <= columns; o += 4, x += 4 * step, g += 4 * K) {
+  float sum[9][K] = {};
+  for (int64_t o = 0; o + 2 <= columns; o += 2, a += 2 * step, b += 2 * step, d += 2 * step, g += 2 * g_stride) {
     for (int64_t l = 0; l < K; ++l) {
-      const float *p = x + l, *q = p + K, *r = q + K;
-      const float g0 = g[l], g1 = g[K + l], g2 = g[2 * K + l], g3 = g[3 * K + l];
-      s0[l] += (p[0] * g0 + p[step] * g1) + (p[2 * step] * g2 + p[3 * step] * g3);
-      s1[l] += (q[0] * g0 + q[step] * g1) + (q[2 * step] * g2 + q[3 * step] * g3);
-      s2[l] += (r[0] * g0 + r[step] * g1) + (r[2 * step] * g2 + r[3 * step] * g3);
+      const float g0 = widen(g[l]), g1 = widen(g[g_stride + l]);
+      sum[0][l] += a[l] * g0 + a[step + l] * g1;
+      sum[1][l] += a[K + l] * g0 + a[step + K + l] * g1;
+      sum[2][l] += a[2 * K + l] * g0 + a[step + 2 * K + l] * g1;
+      sum[3][l] += b[l] * g0 + b[step + l] * g1;
+      sum[4][l] += b[K + l] * g0 + b[step + K + l] * g1;
+      sum[5][l] += b[2 * K + l] * g0 + b[step + 2 * K + l] * g1;
+      sum[6][l] += d[l] * g0 + d[step + l] * g1;
+      sum[7][l] += d[K + l] * g0 + d[step + K + l] * g1;
+      sum[8][l] += d[2 * K + l] * g0 + d[step + 2 * K + l] * g1;
     }
   }
-  for (; o < columns; ++o, x += step, g += K) {
+  if (columns % 2) {
     for (int64_t l = 0; l < K; ++l) {
-      s0[l] += x[l] * g[l];
-      s1[l] += x[K + l] * g[l];
-      s2[l] += x[2 * K + l] * g[l];
+      const float g0 = widen(g[l]);
+      for (int k = 0; k < 3; ++k) {
+        sum[k][l] += a[k * K + l] * g0;
+        sum[3 + k][l] += b[k * K + l] * g0;
+        sum[6 + k][l] += d[k * K + l] * g0;
+      }
     }
   }
-  for (int64_t l = 0; l < K; ++l) dw[l] += s0[l], dw[K + l] += s1[l], dw[2 * K + l] += s2[l];
+  for (int k = 0; k < 9; ++k)
+    for (int64_t l = 0; l < K; ++l) dw[k * K + l] += sum[k][l];
 }
 
 int64_t tiles_of(int64_t C) { return (C + kLanes - 1) / kLanes; }
@@ -259,25 +268,25 @@ void correlate(const T* dy, const T* x, const DepthwiseShape& s, T* dw, const Pa
   std::vector<double> partial(bands.count * size, 0.0);
   parallel(bands.count, [&](int64_t begin, int64_t end) {
     RowRing<T> ring(s.H, s.W, s.left, std::max((out_w - 1) * S + 3, s.left + s.W), C);
-    RowRing<T> grads(out_h, out_w, 0, out_w, C);
+    std::vector<T> last_tile(out_w * kLanes, T(0));
     Floats sums(size);
     for (int64_t band = begin; band < end; ++band) {
       const int64_t n = band / bands.per_image, first = band % bands.per_image * bands.rows;
       const int64_t last = std::min(first + bands.rows, out_h);
       double* total = partial.data() + band * size;
       ring.open(x + n * s.H * s.W * C);
-      grads.open(dy + n * out_h * out_w * C);
       for (int64_t block = first; block < last; block += fold_rows) {
         std::fill_n(sums.data(), size, 0.f);
         for (int64_t o = block; o < std::min(block + fold_rows, last); ++o) {
-          const Row g = grads.row(o);
-          for (int64_t k = 0; k < 3; ++k) {
-            const int64_t i = o * S - s.top + k;
-            if (i < 0 || i >= s.H) continue;
-            const Row r = ring.row(i);
-            for (int64_t t = 0; t < tiles; ++t)
-              correlate_tile<S>(r.tile(t), g.tile(t), out_w, sums.data() + (t * 9 + 3 * k) * kLanes);
-          }
+          const int64_t i = o * S - s.top;
+          const Row a = ring.row(i), b = ring.row(i + 1), d = ring.row(i + 2);
+          const T* g = dy + (n * out_h + o) * out_w * C;
+          for (int64_t t = 0; t < C / kLanes; ++t)
+            correlate_tile<T, S>(a.tile(t), b.tile(t), d.tile(t), g + t * kLanes, C, out_w, sums.data() + t * 9 * kLanes);
+          if (C % kLanes == 0) continue;
+          const int64_t t = tiles - 1, rest = C % kLanes;  // a last tile of fewer channels, filled up with zeros
+          for (int64_t j = 0; j < out_w; ++j) std::copy_n(g + j * C + t * kLanes, rest, last_tile.data() + j * kLanes);
+          correlate_tile<T, S>(a.tile(t), b.tile(t), d.tile(t), last_tile.data(), kLanes, out_w, sums.data() + t * 9 * kLanes);
         }
         for (int64_t k = 0; k < size; ++k) total[k] += sums.data()[k];
       }
