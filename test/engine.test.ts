@@ -2,7 +2,8 @@
 // is left of the event loop while it works.
 import { execFileSync } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
-import { compile, Program } from '../dist/tensor/program.js';
+import type { Program } from '../dist/tensor/program.js';
+import { compile } from '../dist/tensor/program.js';
 import { Engine, RowStore, Weights, type NamedData } from '../dist/tensor/engine.js';
 import { add, crossEntropy, dropout, linear, mean, mul, relu, reshape, sub, sum } from '../dist/tensor/ops.js';
 import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../dist/tensor/optimizer.js';

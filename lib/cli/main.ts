@@ -1,7 +1,7 @@
 // The command line's front: finds the command, turns failures into messages and exit codes. Owns no command.
 import { readFileSync } from 'node:fs';
 import yargs, { type CommandModule } from 'yargs';
-import { EXIT, Mnv2Error } from '../errors.js';
+import { EXIT, Mnv2Error, UsageError } from '../errors.js';
 
 const EPILOGUE = `Exit codes: 0 done, 2 usage, 3 environment (libtorch, device), 4 data (images, checkpoints), 5 diverged, 130/143 stopped by SIGINT/SIGTERM`;
 
@@ -31,7 +31,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     .demandCommand(1, 'Name a command.')
     .epilogue(EPILOGUE)
     .wrap(Math.min(110, process.stdout.columns || 110))
-    .parserConfiguration({ 'duplicate-arguments-array': false, 'strip-aliased': true })
+    .parserConfiguration({ 'strip-aliased': true })
+    .check((a) => {
+      const twice = Object.keys(a).find((key) => Array.isArray(a[key]) && key !== '_' && key !== 'images');
+      if (twice) throw new UsageError(`--${twice} was given more than once`);
+      return true;
+    })
     .exitProcess(false)
     .fail((message, error) => {
       if (error) throw error;

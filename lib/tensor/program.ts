@@ -3,7 +3,8 @@ import { UsageError } from '../errors.js';
 import {
   native, type BindingSpec, type LoopResult, type NativeAugment, type NativeImageStore, type NativeProgram, type NodeSpec, type OptimizerSpec, type ProgramSpec, type TensorData,
 } from '../native.js';
-import { checked, Engine, RowStore, settled, type Weights } from './engine.js';
+import type { RowStore} from './engine.js';
+import { checked, Engine, settled, type Weights } from './engine.js';
 import type { Tensor } from './tensor.js';
 
 export interface CompileOptions {
