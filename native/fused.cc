@@ -109,7 +109,7 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
     const auto dresidual = context->saved_data["residual"].toBool() ? dy : at::Tensor();
 #ifdef MNV2_CUDA
     if (x.is_cuda()) {
-      cuda_norm_act_backward(dy, x, weight, bias, mean, rstd, act, dx, dweight, dbias);
+      cuda_norm_act_backward(dy, x, weight, bias, mean, rstd, act, training, dx, dweight, dbias);
       return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}, {}};
     }
 #endif
@@ -174,7 +174,8 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
 }  // namespace
 
 bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads, at::IntArrayRef dilation) {
-  const bool type = x.scalar_type() == weight.scalar_type() || (x.is_cuda() && weight.scalar_type() == at::kFloat);
+  // CUDA kernels keep filters in float32, the CPU's take the type of the images.
+  const bool type = weight.scalar_type() == (x.is_cuda() ? at::kFloat : x.scalar_type());
   const bool kernel = weight.size(0) == x.size(1) && weight.size(2) == 3 && weight.size(3) == 3 && type;
   return kernel && norm_act_takes(x) && stride[0] == stride[1] && dilation[0] == 1 && dilation[1] == 1 && shape_of(x, stride[0], pads).valid();
 }

@@ -11,7 +11,6 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),
   summary: () => import('./summary.js'),
-  bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),
   setup: () => import('./setup.js'),
 };

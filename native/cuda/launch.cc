@@ -48,10 +48,12 @@ at::Tensor cuda_norm_act_forward(const at::Tensor& x, const at::Tensor& weight, 
 }
 
 void cuda_norm_act_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                            const at::Tensor& mean, const at::Tensor& rstd, Act act, at::Tensor& dx, at::Tensor& dweight, at::Tensor& dbias) {
+                            const at::Tensor& mean, const at::Tensor& rstd, Act act, bool training, at::Tensor& dx, at::Tensor& dweight,
+                            at::Tensor& dbias) {
   const int64_t channels = x.size(1), rows = x.numel() / channels;
   auto space = workspace(x, channels);
-  cuda::bn_act_backward(type_of(x), raw(dy), raw(x), {floats(mean), floats(rstd), floats(weight), floats(bias), act}, rows, channels,
+  auto* kernel = training ? cuda::bn_act_backward : cuda::bn_act_eval_backward;
+  kernel(type_of(x), raw(dy), raw(x), {floats(mean), floats(rstd), floats(weight), floats(bias), act}, rows, channels,
                         raw(dx), floats(dweight), floats(dbias), floats(space), stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }

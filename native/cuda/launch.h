@@ -10,9 +10,10 @@ namespace mnv2 {
 at::Tensor cuda_norm_act_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
                                  const at::Tensor& running_var, const at::Tensor& residual, const NormAct& options, at::Tensor& mean,
                                  at::Tensor& rstd);
-/** dx (where wanted), dweight, dbias of training mode. */
+/** dx, dweight and dbias where they are defined; `training`: through the batch's statistics. */
 void cuda_norm_act_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                            const at::Tensor& mean, const at::Tensor& rstd, Act act, at::Tensor& dx, at::Tensor& dweight, at::Tensor& dbias);
+                            const at::Tensor& mean, const at::Tensor& rstd, Act act, bool training, at::Tensor& dx, at::Tensor& dweight,
+                            at::Tensor& dbias);
 
 /** pads: [top, bottom, left, right]; weight [C, 1, 3, 3] float. */
 at::Tensor cuda_depthwise_forward(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads);
