@@ -90,7 +90,7 @@ export function examine(): Report {
       problem(`the addon was built against libtorch ${build.libtorch} and found ${build.libtorchRuntime}`, 'npx mnv2-torch setup --force');
     }
     for (const d of build.cuda ? devices : []) {
-      const built = build.cudaArchs.split(';').map(Number);
+      const built = build.cudaArchs.split(/[;,]/).map(Number);
       const capability = Math.round(Number(d.capability) * 10);
       if (!built.some((b) => Math.floor(b / 10) === Math.floor(capability / 10) && b <= capability)) {
         problem(`${d.name} has compute capability ${d.capability}; the kernels were built for sm_${built.join(', sm_')}`, `CUDAARCHS=${capability} npx mnv2-torch setup --force`);
@@ -110,7 +110,7 @@ function text(r: Report): string {
     ['libtorch', r.libtorch ? `${r.libtorch.version} from ${r.libtorch.source}: ${r.libtorch.root}` : 'unknown: setup has not run'],
     ['addon', r.addon.exists ? r.addon.file : `missing (${r.addon.file})`],
     ['built with', build ? `libtorch ${build.libtorch}, ${build.compiler}, C++${build.cxxStandard}${build.mkldnn ? ', fused oneDNN convolutions' : ''}` : 'unknown'],
-    ['CUDA', build?.cuda ? `${build.cuda} for sm_${build.cudaArchs.replaceAll(';', ', sm_')}` : 'not compiled in'],
+    ['CUDA', build?.cuda ? `${build.cuda} for sm_${build.cudaArchs.split(/[;,]/).join(', sm_')}` : 'not compiled in'],
     ...r.devices.map((d): [string, string] => [`cuda:${d.index}`, `${d.name}, capability ${d.capability}, ${(d.memory / 2 ** 30).toFixed(0)} GiB, driver for CUDA ${d.driver}`]),
     ['check', `${r.check.ok ? 'ok' : 'FAILED'}: ${r.check.detail}`],
   ];
