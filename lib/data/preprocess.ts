@@ -49,7 +49,9 @@ export function validPreprocess(value: unknown, source = 'preprocess'): Preproce
   if (typeof value !== 'object' || value === null) return refuse('not an object');
   const { size, scale, mean, std } = value as Record<string, unknown>;
   if (!Number.isInteger(size) || (size as number) < 1) return refuse('`size` is not a whole number of pixels');
-  if (scale !== undefined) {
+  // With mean and std, `scale` may spell their formula out.
+  const spelled = typeof scale === 'string' && scale.replaceAll(' ', '') === '(x/255-mean)/std';
+  if (scale !== undefined && !(spelled && mean !== undefined)) {
     if (mean !== undefined || std !== undefined) return refuse('`scale` and `mean`/`std` exclude each other');
     // Spaces and a trailing ".0" are spelling, not meaning.
     if (typeof scale !== 'string' || scale.replaceAll(' ', '').replace(/1\.0$/, '1') !== 'x/127.5-1') return refuse('an unknown `scale`');
