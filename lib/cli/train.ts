@@ -11,7 +11,7 @@ import { OPTIMIZERS, type TrainerOptions } from '../train/options.js';
 import { Trainer } from '../train/trainer.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
-const DEMO = { size: 64, width: 0.5, epochs: 14, perClass: 60, batchSize: 16 };
+const DEMO = { size: 96, width: 0.35, epochs: 14, perClass: 90, batchSize: 32, augment: 'basic' } as const;
 
 const builder = (y: Argv): Argv =>
   y
@@ -34,7 +34,7 @@ const builder = (y: Argv): Argv =>
       device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
       threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
       precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const, describe: 'bf16: convolutions in bfloat16' },
-      augment: { choices: AUGMENT_PRESETS, default: 'none' as const, describe: 'basic: flips and quarter turns; strong: also crop, shift, rotation, colour' },
+      augment: { choices: AUGMENT_PRESETS, describe: 'none (default), basic: flips and quarter turns; strong: also crop, shift, rotation, colour' },
       views: { type: 'number', default: 4, describe: 'augmented views cached per image when a part is frozen; 0: fresh ones every epoch, no cache' },
       cache: { choices: ['auto', 'off'] as const, default: 'auto' as const, describe: 'keep what the frozen part computes' },
       'cuda-graph': { choices: ['auto', 'off'] as const, default: 'auto' as const, describe: 'CUDA: capture steps as graphs' },
@@ -63,7 +63,7 @@ interface TrainArguments {
   device: string;
   threads?: number;
   precision: 'fp32' | 'bf16';
-  augment: (typeof AUGMENT_PRESETS)[number];
+  augment?: (typeof AUGMENT_PRESETS)[number];
   views: number;
   cache: 'auto' | 'off';
   cudaGraph: 'auto' | 'off';
@@ -145,7 +145,7 @@ async function handler(a: TrainArguments): Promise<void> {
     const model = createModel(arch, { ...options, numClasses: data.classes.length });
     const out = runFolder(a, arch);
     const trainerOptions: TrainerOptions = {
-      freeze: parseFreeze(a.freeze), labelSmoothing: a.labelSmoothing, seed: a.seed, device: a.device, precision: a.precision, augment: a.augment,
+      freeze: parseFreeze(a.freeze), labelSmoothing: a.labelSmoothing, seed: a.seed, device: a.device, precision: a.precision, augment: a.augment ?? (demo ? DEMO.augment : 'none'),
       views: a.views, cache: a.cache, cudaGraph: a.cudaGraph === 'auto', out, signal: abort.signal,
       epochs: a.epochs ?? (demo ? DEMO.epochs : 20), batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
       config: { data: a.data ? path.resolve(a.data) : 'synthetic', arch, model: model.options, size, valSplit: a.valSplit, skipBad: a.skipBad },

@@ -37,12 +37,12 @@ export async function syntheticScenes(options: SyntheticOptions = {}): Promise<D
   const store = checked(() => new (native().ImageStore)({ count: total, height: size, width: size, channels: 3 }));
   let next = 0;
   let done = 0;
-  // Drawn twice as large and shrunk: edges as soft as a camera's.
+  // Drawn larger and shrunk: edges as soft as a camera's.
   const lane = async (): Promise<void> => {
     while (next < total) {
       const row = next++;
       const name = classes[labels[row]!]!;
-      const svg = sceneSvg(name, new Random(seed, name, row % perClass), 2 * size);
+      const svg = sceneSvg(name, new Random(seed, name, row % perClass), Math.round(1.5 * size));
       store.put(row, await decodeBytes(Buffer.from(svg), size));
       onProgress?.({ done: ++done, total });
     }
