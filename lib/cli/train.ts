@@ -11,7 +11,7 @@ import { OPTIMIZERS, type TrainerOptions } from '../train/options.js';
 import { Trainer } from '../train/trainer.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
-const DEMO = { size: 96, width: 0.35, epochs: 14, perClass: 90, batchSize: 32, augment: 'basic' } as const;
+const DEMO = { size: 64, width: 0.35, epochs: 20, perClass: 100, batchSize: 32, lr: 4e-3, augment: 'basic' } as const;
 
 const builder = (y: Argv): Argv =>
   y
@@ -149,7 +149,7 @@ async function handler(a: TrainArguments): Promise<void> {
       views: a.views, cache: a.cache, cudaGraph: a.cudaGraph === 'auto', out, signal: abort.signal,
       epochs: a.epochs ?? (demo ? DEMO.epochs : 20), batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
       config: { data: a.data ? path.resolve(a.data) : 'synthetic', arch, model: model.options, size, valSplit: a.valSplit, skipBad: a.skipBad },
-      ...given({ weights, optimizer: a.optimizer, lr: a.lr, weightDecay: a.weightDecay, threads: a.threads }),
+      ...given({ weights, optimizer: a.optimizer, lr: a.lr ?? (demo && !weights ? DEMO.lr : undefined), weightDecay: a.weightDecay, threads: a.threads }),
     };
     for await (const event of new Trainer(model, data, trainerOptions)) {
       show(event);
