@@ -26,7 +26,7 @@ export { syntheticScenes } from './data/synthetic.js';
 export { augmentPreset, type Augment, type AugmentPreset } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './data/preprocess.js';
 export { cosineSchedule } from './train/schedule.js';
-export { loadCheckpoint, type Checkpoint } from './train/checkpoint.js';
+export { completeCheckpoint, loadCheckpoint, type Checkpoint } from './train/checkpoint.js';
 export { evaluate, type Evaluation } from './train/evaluate.js';
 export { Classifier, type Prediction } from './train/classifier.js';
 export { Trainer } from './train/trainer.js';

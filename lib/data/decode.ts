@@ -24,7 +24,7 @@ const loadSharp = async (): Promise<(typeof import('sharp'))['default']> => (awa
  * @throws DataError when it cannot be read, or is truncated or corrupt
  * @example
  * import { decodeImage } from 'mnv2-torch';
- * const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="5"><rect width="9" height="5" fill="red"/></svg>');
+ * const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="red"/></svg>');
  * const pixels = await decodeImage(svg, 4);
  * console.log(pixels.length, pixels[0]); // 48 255
  */

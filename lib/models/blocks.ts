@@ -14,7 +14,12 @@ export interface BlockStyle {
   activation: 'relu' | 'relu6';
 }
 
-/** The nearest multiple of `divisor`, at least `divisor`, never more than a tenth below (V2's reference code). */
+/**
+ * The nearest multiple of `divisor`, at least `divisor`, never more than a tenth below (V2's reference code).
+ * @example
+ * import { makeDivisible } from 'mnv2-torch';
+ * console.log(makeDivisible(32 * 0.35, 8)); // 16
+ */
 export function makeDivisible(channels: number, divisor: number): number {
   const rounded = Math.max(divisor, Math.floor((channels + divisor / 2) / divisor) * divisor);
   return rounded < 0.9 * channels ? rounded + divisor : rounded;
@@ -24,7 +29,13 @@ const pads = (style: BlockStyle, kernel: number): Padding => (kernel === 1 ? 0 :
 const norm = (channels: number, style: BlockStyle): BatchNorm2d => new BatchNorm2d(channels, { eps: style.bnEps, momentum: style.bnMomentum });
 const activation = (style: BlockStyle): Module => (style.activation === 'relu' ? new ReLU() : new ReLU6());
 
-/** Convolution (0), BatchNorm (1), activation (2): [N, in, H, W] -> [N, out, H / stride, W / stride]. */
+/**
+ * Convolution (0), BatchNorm (1), activation (2): [N, in, H, W] -> [N, out, H / stride, W / stride].
+ * @example
+ * import { ConvBNReLU6, input } from 'mnv2-torch';
+ * const style = { padding: 'symmetric', bnEps: 1e-5, bnMomentum: 0.1, activation: 'relu6' };
+ * console.log(new ConvBNReLU6(3, 32, 3, 2, style).call(input('x', [-1, 3, 224, 224])).shape); // [-1, 32, 112, 112]
+ */
 export class ConvBNReLU6 extends Sequential {
   constructor(inChannels: number, outChannels: number, kernel: number, stride: number, style: BlockStyle) {
     super(new Conv2d(inChannels, outChannels, kernel, { stride, padding: pads(style, kernel) }), norm(outChannels, style), activation(style));
@@ -38,7 +49,13 @@ export class DepthwiseBNReLU6 extends Sequential {
   }
 }
 
-/** V1's block (section 3.1, figure 3): depthwise 3x3 (0), then pointwise 1x1 (1), each with BatchNorm and activation. */
+/**
+ * V1's block (section 3.1, figure 3): depthwise 3x3 (0), then pointwise 1x1 (1), each with BatchNorm and activation.
+ * @example
+ * import { DepthwiseSeparable, input } from 'mnv2-torch';
+ * const style = { padding: 'symmetric', bnEps: 1e-5, bnMomentum: 0.1, activation: 'relu6' };
+ * console.log(new DepthwiseSeparable(32, 64, 1, style).call(input('x', [-1, 32, 112, 112])).shape); // [-1, 64, 112, 112]
+ */
 export class DepthwiseSeparable extends Sequential {
   constructor(inChannels: number, outChannels: number, stride: number, style: BlockStyle) {
     super(new DepthwiseBNReLU6(inChannels, stride, style), new ConvBNReLU6(inChannels, outChannels, 1, 1, style));
@@ -49,6 +66,11 @@ export class DepthwiseSeparable extends Sequential {
  * V2's block (section 3.3, table 1): expand by t with a 1x1 (left out at t = 1), depthwise 3x3, project with a linear
  * 1x1; input added where stride and channels allow. `linearBottleneck: false` puts the activation after the
  * projection too: the ablation of section 6.2.
+ * @example
+ * import { InvertedResidual, input } from 'mnv2-torch';
+ * const style = { padding: 'symmetric', bnEps: 1e-5, bnMomentum: 0.1, activation: 'relu6' };
+ * const block = new InvertedResidual(24, 24, 1, 6, style);
+ * console.log(block.residual, block.call(input('x', [-1, 24, 56, 56])).shape); // true [-1, 24, 56, 56]
  */
 export class InvertedResidual extends Module {
   readonly conv: Sequential;

@@ -44,7 +44,13 @@ export function resolveOptions(options: MobileNetOptions): ResolvedOptions<Mobil
   return o;
 }
 
-/** features -> mean over H, W -> dropout -> linear: [N, inChannels, H, W] -> [N, numClasses]. */
+/**
+ * features -> mean over H, W -> dropout -> linear: [N, inChannels, H, W] -> [N, numClasses].
+ * @example
+ * import { MobileNet, MobileNetV2 } from 'mnv2-torch';
+ * const model = MobileNetV2({ numClasses: 21 }).freezeBackbone('features');
+ * console.log(model instanceof MobileNet, model.trainable()); // true ['classifier.1.weight', 'classifier.1.bias']
+ */
 export class MobileNet<O extends MobileNetOptions = MobileNetOptions> extends Module {
   readonly features: Sequential;
   readonly pool = new GlobalAveragePool();

@@ -10,7 +10,14 @@ const fill = (shape: readonly number[], draw: () => number): Float32Array => {
   return values;
 };
 
-/** All zeros. */
+/**
+ * All zeros.
+ * @example
+ * import { kaimingFanOut, normalInit, ones, uniformInit, zeros } from 'mnv2-torch';
+ * const halves = () => 0.5; // stands in for a generator of numbers in [0, 1)
+ * console.log(...zeros([1], halves), ...ones([1], halves), ...uniformInit(2)([1], halves)); // 0 1 0
+ * console.log(normalInit(1)([4], halves).length, kaimingFanOut([8, 3, 3, 3], halves).length); // 4 216
+ */
 export const zeros: Initializer = (shape) => fill(shape, () => 0);
 /** All ones. */
 export const ones: Initializer = (shape) => fill(shape, () => 1);

@@ -7,7 +7,19 @@ import { random } from './random.js';
 
 export type ParameterKind = 'parameter' | 'buffer';
 
-/** A named tensor of a module: trained ('parameter') or kept by an op itself ('buffer': running statistics). */
+/**
+ * A named tensor of a module: trained ('parameter') or kept by an op itself ('buffer': running statistics).
+ * @example
+ * import { input, Module, mul, ones, Parameter } from 'mnv2-torch';
+ * class Scale extends Module {
+ *   factor = new Parameter([3], ones);
+ *   forward(x) {
+ *     return mul(x, this.factor.tensor);
+ *   }
+ * }
+ * const model = new Scale();
+ * console.log(model.call(input('x', [-1, 3])).shape, model.trainable()); // [-1, 3] ['factor']
+ */
 export class Parameter {
   requiresGrad: boolean;
   #name = '';
@@ -50,8 +62,8 @@ export class Parameter {
  *   }
  * }
  * const model = new Tiny();
- * using weights = await Weights.init(model, { seed: 0 });
- * using program = compile({ y: model.call(input('x', [-1, 2])) }, { weights });
+ * const weights = await Weights.init(model, { seed: 0 });
+ * const program = compile({ y: model.call(input('x', [-1, 2])) }, { weights });
  * const { y } = await program.run({ x: tensorData([1, 2], [1, 2]) });
  * console.log(weights.names().join(' '), y.shape); // first.weight first.bias second.weight second.bias [ 1, 1 ]
  */

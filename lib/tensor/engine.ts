@@ -56,7 +56,7 @@ export class Engine {
    * @throws EnvironmentError when the device is not there
    * @example
    * import { Engine } from 'mnv2-torch';
-   * using engine = new Engine({ device: 'cpu', threads: 1 });
+   * const engine = new Engine({ device: 'cpu', threads: 1 });
    * console.log(engine.device, engine.threads); // cpu 1
    */
   constructor(options: EngineOptions = {}) {
@@ -118,7 +118,7 @@ export class Weights {
    * @param options.seed the same seed gives the same numbers on every machine
    * @example
    * import { Linear, Weights } from 'mnv2-torch';
-   * using weights = await Weights.init(new Linear(3, 2), { seed: 0 });
+   * const weights = await Weights.init(new Linear(3, 2), { seed: 0 });
    * console.log(weights.names()); // ['weight', 'bias']
    */
   static async init(source: WeightSource, options: { seed?: number; engine?: Engine } = {}): Promise<Weights> {
@@ -147,7 +147,13 @@ export class Weights {
   }
 }
 
-/** A tensor [rows, ...shape] on the device whose rows feed a loop or are filled by one (labels, cached features). */
+/**
+ * A tensor [rows, ...shape] on the device whose rows feed a loop or are filled by one (labels, cached features).
+ * @example
+ * import { Engine, RowStore } from 'mnv2-torch';
+ * const labels = await RowStore.from(Engine.default(), BigInt64Array.of(3n, 1n, 2n), [3], 'int64');
+ * console.log(labels.rows, [...(await labels.get(1, 2)).data].join(' ')); // 3 1 2
+ */
 export class RowStore {
   /** @internal */
   readonly native: NativeRowStore;

@@ -121,7 +121,7 @@ export function flatten(outputs: Record<string, Tensor>): { nodes: NodeSpec[]; n
  * @throws UsageError, TorchError when the graph does not fit the weights
  * @example
  * import { compile, input, relu, tensorData } from 'mnv2-torch';
- * using program = compile({ y: relu(input('x', [-1])) });
+ * const program = compile({ y: relu(input('x', [-1])) });
  * const { y } = await program.run({ x: tensorData([-1, 2]) });
  * console.log([...y.data]); // [0, 2]
  */
@@ -129,7 +129,15 @@ export function compile(outputs: Record<string, Tensor>, options: CompileOptions
   return new Program(outputs, options);
 }
 
-/** A graph on the engine. Run it, loop it over stores, dispose it. */
+/**
+ * A graph on the engine. Run it, loop it over stores, dispose it.
+ * @example
+ * import { compile, Engine, input, mul, Program, constant, RowStore } from 'mnv2-torch';
+ * const x = await RowStore.from(Engine.default(), Float32Array.of(1, 2, 3), [3, 1], 'float32');
+ * const program = compile({ y: mul(input('x', [-1, 1]), constant(10)) });
+ * const { rows } = await program.loop({ order: Int32Array.of(2, 0), batchSize: 1, bind: { x: { rows: x } }, rows: ['y'] });
+ * console.log(program instanceof Program, [...rows.y.data]); // true [30, 10]
+ */
 export class Program {
   readonly engine: Engine;
   /** the inputs a run must feed, by name */

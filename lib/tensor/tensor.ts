@@ -8,7 +8,13 @@ export type { Attr, Attrs, DType, HostArray, TensorData } from '../native.js';
 /** Dimensions, outermost first; -1 is a dimension known only when the program runs (Keras prints None). */
 export type Shape = readonly number[];
 
-/** A recorded value. Made by the functions of ops.ts, by `input`, `constant` and by modules; never by hand. */
+/**
+ * A recorded value. Made by the functions of ops.ts, by `input`, `constant` and by modules; never by hand.
+ * @example
+ * import { input, relu, Tensor } from 'mnv2-torch';
+ * const y = relu(input('x', [-1, 3]));
+ * console.log(y instanceof Tensor, String(y)); // true Tensor(relu, [None, 3], float32)
+ */
 export class Tensor {
   constructor(
     readonly op: string,
@@ -107,8 +113,8 @@ export function input(name: string, shape: Shape, dtype: DType = 'float32'): Ten
  * @example
  * import { compile, parameter, Weights } from 'mnv2-torch';
  * const state = () => [{ name: 'w', data: Float32Array.of(1, 2), shape: [2], dtype: 'float32' }];
- * using weights = await Weights.init({ state });
- * using program = compile({ w: parameter('w', [2]) }, { weights });
+ * const weights = await Weights.init({ state });
+ * const program = compile({ w: parameter('w', [2]) }, { weights });
  * console.log([...(await program.run()).w.data]); // [ 1, 2 ]
  */
 export function parameter(name: string, shape: Shape, dtype: DType = 'float32'): Tensor {

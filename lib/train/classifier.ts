@@ -44,7 +44,7 @@ export class Classifier {
    * const data = await syntheticScenes({ size: 32, perClass: 4 });
    * const model = MobileNetV2({ numClasses: 21, widthMult: 0.25 });
    * for await (const event of new Trainer(model, data, { epochs: 1, out })) void event;
-   * using classifier = await Classifier.load(`${out}/best.safetensors`);
+   * const classifier = await Classifier.load(`${out}/best.safetensors`);
    * const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32"><rect width="32" height="32" fill="green"/></svg>');
    * const [first] = await classifier.classify(svg, { topK: 3 });
    * console.log(classifier.classes.includes(first.label), first.probability > 0); // true true

@@ -38,7 +38,6 @@ export function figures(classes: readonly string[], labels: ArrayLike<number>, p
   };
 }
 
-/** A classifier compiled for inference over an image store. */
 export interface EvaluateOptions {
   checkpoint: CompleteCheckpoint;
   store: NativeImageStore;
@@ -51,7 +50,19 @@ export interface EvaluateOptions {
   onProgress?: (done: number, total: number) => void;
 }
 
-/** Runs a checkpoint over images and counts. Fused inference, every image once. */
+/**
+ * Runs a checkpoint over images and counts. Fused inference, every image once.
+ * @param options.checkpoint from `completeCheckpoint(await loadCheckpoint(file))`
+ * @example
+ * import { completeCheckpoint, evaluate, loadCheckpoint, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
+ * import { mkdtempSync } from 'node:fs';
+ * const out = mkdtempSync('/tmp/mnv2-');
+ * const data = await syntheticScenes({ size: 32, perClass: 2 });
+ * for await (const event of new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1, out })) void event;
+ * const checkpoint = completeCheckpoint(await loadCheckpoint(`${out}/last.safetensors`));
+ * const { images, confusion } = await evaluate({ checkpoint, store: data.store, indices: Int32Array.of(0, 5, 9), labels: data.labels });
+ * console.log(images, confusion.length); // 3 21
+ */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { checkpoint, store, indices, labels, device = 'cpu', precision = 'fp32', onProgress } = options;
   using engine = new Engine({ device });

@@ -23,7 +23,7 @@ const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
  * @example
  * import { Linear, loadWeights, Weights } from 'mnv2-torch';
  * const model = new Linear(2, 1);
- * using weights = await Weights.init(model);
+ * const weights = await Weights.init(model);
  * const file = new Map([['weight', { data: Float32Array.of(1, 2), shape: [1, 2], dtype: 'float32' }]]);
  * const report = await loadWeights(weights, model, file, { head: /^bias/ });
  * console.log(report.loaded.join(), report.missing.join()); // weight bias
