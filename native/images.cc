@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "errors.h"
 #include "kernels/loops.h"
@@ -186,7 +187,82 @@ void load_as(const uint8_t* in, int height, int width, const Preprocess& p, cons
   if (recolour) colour<C>(out, pixels, *d, p);
 }
 
+/** For each output position: where its source window starts, and the weights in it, as multiples of 2^-22. */
+struct Filter {
+  static constexpr int kBits = 22;
+  int taps;
+  std::vector<int> start, count;
+  std::vector<int32_t> weights;  // [output, taps]
+
+  Filter(int from, int to) : start(to), count(to) {
+    const double ratio = static_cast<double>(from) / to, support = std::max(ratio, 1.0);
+    taps = static_cast<int>(std::ceil(support)) * 2 + 1;
+    weights.assign(static_cast<size_t>(to) * taps, 0);
+    std::vector<double> real(taps);
+    for (int i = 0; i < to; i++) {
+      const double centre = (i + 0.5) * ratio;
+      const int first = std::max(static_cast<int>(centre - support + 0.5), 0), end = std::min(static_cast<int>(centre + support + 0.5), from);
+      double sum = 0;
+      for (int k = first; k < end; k++) sum += real[k - first] = std::max(1 - std::fabs((k + 0.5 - centre) / support), 0.0);
+      for (int k = first; k < end; k++) weights[static_cast<size_t>(i) * taps + k - first] = static_cast<int32_t>(0.5 + real[k - first] / sum * (1 << kBits));
+      start[i] = first;
+      count[i] = end - first;
+    }
+  }
+};
+
+inline uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> Filter::kBits, 0, 255)); }
+constexpr int32_t kHalf = 1 << (Filter::kBits - 1);
+
+MNV2_CLONES void resample_across(const uint8_t* in, int height, int width, const Filter& f, uint8_t* out, int to) {
+  // Local pointers: bytes may alias anything, and f's own would be read again after every store.
+  const int32_t* const weights = f.weights.data();
+  const int *const start = f.start.data(), *const count = f.count.data();
+  const int taps = f.taps;
+  for (int y = 0; y < height; y++, in += static_cast<int64_t>(width) * 3) {
+    for (int x = 0; x < to; x++, out += 3) {
+      const int32_t* w = weights + static_cast<int64_t>(x) * taps;
+      const uint8_t* p = in + static_cast<int64_t>(start[x]) * 3;
+      int32_t red = kHalf, green = kHalf, blue = kHalf;
+      for (int k = 0; k < count[x]; k++, p += 3) red += p[0] * w[k], green += p[1] * w[k], blue += p[2] * w[k];
+      out[0] = to_byte(red), out[1] = to_byte(green), out[2] = to_byte(blue);
+    }
+  }
+}
+
+MNV2_CLONES void resample_down(const uint8_t* in, int64_t row, const Filter& f, uint8_t* out, int to) {
+  std::vector<int32_t> sums(row);
+  for (int y = 0; y < to; y++, out += row) {
+    std::fill(sums.begin(), sums.end(), kHalf);
+    for (int k = 0; k < f.count[y]; k++) {
+      const int32_t w = f.weights[static_cast<size_t>(y) * f.taps + k];
+      const uint8_t* p = in + (f.start[y] + k) * row;
+      for (int64_t x = 0; x < row; x++) sums[x] += p[x] * w;
+    }
+    for (int64_t x = 0; x < row; x++) out[x] = to_byte(sums[x]);
+  }
+}
+
 }  // namespace
+
+void resample_rgb(const uint8_t* in, int height, int width, uint8_t* out, int size) {
+  // A direction that keeps its length is left alone.
+  std::vector<uint8_t> narrowed;
+  if (width != size) {
+    uint8_t* to = out;
+    if (height != size) {
+      narrowed.resize(static_cast<size_t>(height) * size * 3);
+      to = narrowed.data();
+    }
+    resample_across(in, height, width, Filter(width, size), to, size);
+    in = to;
+  }
+  if (height != size) {
+    resample_down(in, static_cast<int64_t>(size) * 3, Filter(height, size), out, size);
+  } else if (width == size) {
+    std::memcpy(out, in, static_cast<size_t>(size) * size * 3);
+  }
+}
 
 AugmentDraw draw(const Augment& a, int height, int width, uint64_t seed, uint64_t epoch, int64_t index) {
   enum Slot : uint64_t { kDihedral, kScale, kShiftX, kShiftY, kRotate, kBrightness, kContrast, kSaturation };

@@ -33,6 +33,12 @@ struct AugmentDraw {
 /** Depends on its arguments alone, and no setting's draw on whether another is on. */
 AugmentDraw draw(const Augment& augment, int height, int width, uint64_t seed, uint64_t epoch, int64_t index);
 
+/**
+ * Resamples RGB [height, width, 3] to [size, size, 3] by a triangle filter, widened when shrinking: with Pillow's
+ * fixed-point weights and order (across, then down), so that models trained on Pillow's bilinear see the same bytes.
+ */
+void resample_rgb(const uint8_t* in, int height, int width, uint8_t* out, int size);
+
 class ImageStore {  // [count, height, width, channels] uint8
  public:
   static std::shared_ptr<ImageStore> in_memory(int64_t count, int height, int width, int channels);

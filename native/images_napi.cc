@@ -194,9 +194,58 @@ void numbers_into(const Napi::Object& object, const char* key, float* into) {
   }
 }
 
+/** Resamples on libuv's threads, where the decoder works too; the engine's thread stays with its programs. */
+class Resampling : public Napi::AsyncWorker {
+ public:
+  Resampling(Napi::Env env, const Napi::Uint8Array& pixels, int height, int width, int size)
+      : Napi::AsyncWorker(env, "mnv2.resample"), promise(Napi::Promise::Deferred::New(env)), held_(Napi::Persistent(pixels.As<Napi::Object>())),
+        in_(pixels.Data()), height_(height), width_(width), size_(size) {
+    // Made here, so that the worker thread writes straight into what the promise resolves to.
+    auto result = Napi::Uint8Array::New(env, static_cast<size_t>(size) * size * 3);
+    out_ = result.Data();
+    result_ = Napi::Persistent(result.As<Napi::Object>());
+  }
+  void Execute() override { resample_rgb(in_, height_, width_, out_, size_); }
+  void OnOK() override { promise.Resolve(result_.Value()); }
+  void OnError(const Napi::Error& error) override { promise.Reject(error.Value()); }
+
+  const Napi::Promise::Deferred promise;
+
+ private:
+  Napi::ObjectReference held_, result_;
+  const uint8_t* in_;
+  uint8_t* out_;
+  int height_, width_, size_;
+};
+
+Napi::Value resample(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) throw Failure("USAGE", "resample: expected the pixels as a Uint8Array");
+    auto pixels = info[0].As<Napi::Uint8Array>();
+    int sides[3];
+    for (int i = 0; i < 3; i++) {
+      const double side = info[i + 1].IsNumber() ? info[i + 1].As<Napi::Number>().DoubleValue() : 0;
+      if (!(side >= 1 && side <= 65536 && side == std::floor(side))) throw Failure("USAGE", "resample: expected height, width and size from 1 to 65536, got " + shown(info[i + 1]));
+      sides[i] = static_cast<int>(side);
+    }
+    const size_t expected = static_cast<size_t>(sides[0]) * sides[1] * 3;
+    if (pixels.ElementLength() != expected) {
+      throw Failure("USAGE", "resample: expected " + std::to_string(expected) + " bytes [" + std::to_string(sides[0]) + ", " + std::to_string(sides[1]) + ", 3], got " +
+                                 std::to_string(pixels.ElementLength()));
+    }
+    auto* work = new Resampling(info.Env(), pixels, sides[0], sides[1], sides[2]);
+    auto promise = work->promise.Promise();
+    work->Queue();
+    return promise;
+  });
+}
+
 }  // namespace
 
-void register_images(Napi::Env env, Napi::Object exports) { exports.Set("ImageStore", ImageStoreWrap::define(env)); }
+void register_images(Napi::Env env, Napi::Object exports) {
+  exports.Set("ImageStore", ImageStoreWrap::define(env));
+  exports.Set("resample", Napi::Function::New(env, resample, "resample"));
+}
 
 std::shared_ptr<ImageStore> image_store_from(const Napi::Value& value) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag)) throw Failure("USAGE", "expected an ImageStore, got " + shown(value));
