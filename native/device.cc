@@ -19,10 +19,9 @@ namespace mnv2 {
 #define MNV2_TEXT_(x) #x
 #define MNV2_TEXT(x) MNV2_TEXT_(x)
 
-/** Of the library loaded, which need not be the one the headers came from. */
-static std::string runtime_version() {
+/** What the library loaded, which need not be the one the headers came from, says of itself after `key`. */
+static std::string configured(const std::string& key) {
   const auto config = at::show_config();
-  const std::string key = "TORCH_VERSION=";
   const auto start = config.find(key);
   if (start == std::string::npos) return "unknown";
   const auto from = start + key.size();
@@ -32,7 +31,7 @@ static std::string runtime_version() {
 BuildFacts build_facts() {
   BuildFacts b;
   b.libtorch = TORCH_VERSION;
-  b.libtorch_runtime = runtime_version();
+  b.libtorch_runtime = configured("TORCH_VERSION=");
 #if defined(__clang__)
   b.compiler = "clang " __clang_version__;
 #elif defined(__GNUC__)
@@ -45,7 +44,7 @@ BuildFacts build_facts() {
   b.cuda = MNV2_CUDA_VERSION;
   b.cuda_archs = MNV2_CUDA_ARCHS;
 #endif
-  b.cpu_capability = at::get_cpu_capability();
+  b.cpu_capability = configured("CPU capability usage: ");
   b.mkldnn = fused_convolution_available();
 #if defined(__x86_64__) && defined(__GNUC__)
   b.bf16 = __builtin_cpu_supports("avx512bf16");
