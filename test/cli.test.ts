@@ -106,7 +106,7 @@ describe('train, eval, predict', () => {
     expect(all.classes[1]!.recall).toBeCloseTo(all.confusion[1]![1]! / 8, 12);
     const held = JSON.parse(run('eval', 'run/best.safetensors', 'images', '--split', 'run/split.json', '--json', '--quiet').stdout) as { images: number; accuracy: number };
     expect(held.images).toBe(6);
-    const best = Math.max(...events.filter((e) => e['event'] === ('epoch' as never)).map((e) => (e['valid'] as { accuracy: number }).accuracy));
+    const best = Math.max(...events.filter((e) => e['event'] === ('epoch' as never)).map((e) => (e['valid'] as unknown as { accuracy: number }).accuracy));
     expect(held.accuracy).toBeCloseTo(best, 12);
   });
   test('predict: one line an image, probabilities that sum to one', () => {

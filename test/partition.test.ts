@@ -32,8 +32,8 @@ test('prefix and suffix together compute what the whole did', async () => {
   using first = compile(prefix, { weights });
   using rest = compile(suffix, { weights });
   const expected = (await whole.run({ image }))['y']!.data;
-  const got = (await rest.run(await first.run({ image })))['y']!.data;
-  expect(Math.max(...Array.from(got, (v, i) => Math.abs(Number(v) - Number(expected[i]))))).toBeLessThan(1e-5);
+  const got = Array.from((await rest.run(await first.run({ image })))['y']!.data, Number);
+  expect(Math.max(...got.map((v, i) => Math.abs(v - Number(expected[i]))))).toBeLessThan(1e-5);
   weights.dispose();
 });
 
