@@ -1,0 +1,20 @@
+// Medians, spreads and paired ratios. Knows nothing of what was measured.
+
+/** Linear interpolation between the sorted values, q in 0 .. 1. */
+export function quantile(values, q) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = q * (sorted.length - 1);
+  const low = Math.floor(at);
+  return sorted[low] + (sorted[Math.ceil(at)] - sorted[low]) * (at - low);
+}
+
+export function summary(values) {
+  const q = (p) => quantile(values, p);
+  return { n: values.length, median: q(0.5), min: Math.min(...values), max: Math.max(...values), iqr: q(0.75) - q(0.25) };
+}
+
+/** Ratios peer / ours of the samples taken next to each other: above 1, ours is faster. */
+export function pairedRatio(ours, peer) {
+  const n = Math.min(ours.length, peer.length);
+  return summary(Array.from({ length: n }, (_, i) => peer[i] / ours[i]));
+}
