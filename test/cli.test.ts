@@ -58,7 +58,7 @@ describe('train, eval, predict', () => {
     const { status, stdout, stderr } = run('train', 'images', ...SMALL, '--out', 'run', '--json');
     if (status !== 0) throw new Error(stderr);
     events = stdout.trim().split('\n').map((l) => JSON.parse(l) as Record<string, never>);
-    expect(stderr).toMatch(/train epoch\[1\/2\] loss:\d\.\d{3}, acc:\d\.\d{3}: 100%\|█+\| 3\/3 \[00:0\d<00:00, /);
+    expect(stderr).toMatch(/train epoch\[1\/2\] loss:\d\.\d{3}, acc:\d\.\d{3}: 100%\|█+\| 3\/3 \[\d\d:\d\d<00:00, /);
   });
   test('NDJSON: an epoch event each, done last, with the documented keys', () => {
     const epochs = events.filter((e) => e['event'] === ('epoch' as never));
