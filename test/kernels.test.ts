@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-const root = join(import.meta.dirname, '..');
+const root = process.cwd();
 const out = join(root, 'build', 'kernels');
 const compiler = process.env['CXX'] ?? 'c++';
 const hasCompiler = spawnSync(compiler, ['--version']).status === 0;
