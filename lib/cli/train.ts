@@ -4,10 +4,12 @@ import type { Argv, ArgumentsCamelCase, CommandModule } from 'yargs';
 import { EXIT, UsageError } from '../errors.js';
 import { AUGMENT_PRESETS } from '../data/augment.js';
 import type { Dataset } from '../data/dataset.js';
+import { resolveDevice } from '../tensor/engine.js';
 import { Progress, showTraining } from '../report/progress.js';
 import { ARCHITECTURES, createModel, loadCheckpoint, type Arch, type Checkpoint, type ModelOptions } from '../train/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
 import { OPTIMIZERS, type TrainerOptions } from '../train/options.js';
+import { Run } from '../train/run.js';
 import { Trainer } from '../train/trainer.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
@@ -130,6 +132,12 @@ async function handler(a: TrainArguments): Promise<void> {
   const size = a.size ?? weights?.preprocess?.size ?? (demo ? DEMO.size : 224);
   if (!Number.isInteger(size) || size < 32) throw new UsageError(`--size: expected a whole number of at least 32 pixels, got ${size}`);
 
+  // What can be refused is refused before the images are decoded.
+  const device = resolveDevice(a.device);
+  const freeze = parseFreeze(a.freeze);
+  const out = runFolder(a, arch);
+  await Run.check(out);
+
   const abort = new AbortController();
   let signalled: number | undefined;
   const stop = (code: number) => (): void => {
@@ -143,9 +151,8 @@ async function handler(a: TrainArguments): Promise<void> {
   const data = await openData(a, size, draw, abort.signal);
   try {
     const model = createModel(arch, { ...options, numClasses: data.classes.length });
-    const out = runFolder(a, arch);
     const trainerOptions: TrainerOptions = {
-      freeze: parseFreeze(a.freeze), labelSmoothing: a.labelSmoothing, seed: a.seed, device: a.device, precision: a.precision, augment: a.augment ?? (demo ? DEMO.augment : 'none'),
+      freeze, labelSmoothing: a.labelSmoothing, seed: a.seed, device, precision: a.precision, augment: a.augment ?? (demo ? DEMO.augment : 'none'),
       views: a.views, cache: a.cache, cudaGraph: a.cudaGraph === 'auto', out, signal: abort.signal,
       epochs: a.epochs ?? (demo ? DEMO.epochs : 20), batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
       config: { data: a.data ? path.resolve(a.data) : 'synthetic', arch, model: model.options, size, valSplit: a.valSplit, skipBad: a.skipBad },
