@@ -7,6 +7,9 @@
 
 namespace mnv2 {
 
+/** How the kernels run on libtorch's threads. */
+const Parallel& parallel();
+
 struct NormAct {
   bool training;
   double momentum, eps;

@@ -3,10 +3,15 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/stack.h>
 
 #include <cmath>
 #include <mutex>
+#include <optional>
+
+#include "fused.h"
+#include "kernels/separable.h"
 
 namespace mnv2 {
 
@@ -17,6 +22,12 @@ struct PackedConv {
   std::vector<int64_t> pads;
   // oneDNN picks a weight layout per input shape; a loop sees two: the full and the last batch.
   std::vector<std::pair<std::vector<int64_t>, at::Tensor>> packed;
+};
+
+struct PackedBlock {
+  std::mutex mutex;
+  uint64_t version = 0;
+  std::shared_ptr<const SeparableBlock> weights;
 };
 
 namespace {
@@ -35,11 +46,14 @@ at::Tensor call(const Schema& op, torch::jit::Stack stack) {
   return stack.at(0).toTensor();
 }
 
+struct Folded {
+  at::Tensor weight, bias;  // bias: undefined without one
+};
+
 /** w * gamma / sqrt(var + eps), beta - mean * gamma / sqrt(var + eps): folded in double, rounded once. */
-void fold(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value, bool bf16, PackedConv& out) {
+Folded fold(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value) {
   const auto& conv = g.nodes[step.conv];
   auto weight = value(conv.inputs[1]);
-  const auto type = bf16 && weight.scalar_type() == at::kFloat ? at::kBFloat16 : weight.scalar_type();
   at::Tensor bias = conv.inputs.size() > 2 ? value(conv.inputs[2]) : at::Tensor();
   if (step.norm >= 0) {
     const auto& norm = g.nodes[step.norm];
@@ -50,7 +64,13 @@ void fold(const Graph& g, const Step& step, const std::function<const at::Tensor
     bias = shift.to(weight.scalar_type());
     weight = (weight.to(at::kDouble) * scale.reshape({-1, 1, 1, 1})).to(weight.scalar_type());
   }
-  const auto p = conv.attrs.integers("padding");
+  return {weight.contiguous(), bias};
+}
+
+void pack(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value, bool bf16, PackedConv& out) {
+  auto [weight, bias] = fold(g, step, value);
+  const auto type = bf16 && weight.scalar_type() == at::kFloat ? at::kBFloat16 : weight.scalar_type();
+  const auto p = g.nodes[step.conv].attrs.integers("padding");
   out.pads = {p[0], p[2]};
   if (p[1] == p[0] + 1 && p[3] == p[2] + 1) {
     // As in ops.cc: a leading row and column of zeros instead of an asymmetrically padded copy of the input.
@@ -74,6 +94,8 @@ bool one_dnn_takes(const at::Tensor& x, const Clamp& clamp) {
 
 void prepare(Step& step) {
   if (step.kind == Step::Kind::fused_conv) step.packed = std::make_shared<PackedConv>();
+  if (step.kind == Step::Kind::separable) step.block = std::make_shared<PackedBlock>();
+  for (auto& part : step.parts) prepare(part);
 }
 
 bool fused_convolution_available() { return schema(0) && schema(1) && schema(2); }
@@ -85,7 +107,7 @@ at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const 
   auto x = value(conv.inputs[0]);
   std::unique_lock<std::mutex> lock(p.mutex);
   if (p.version != version) {
-    fold(g, step, value, bf16, p);
+    pack(g, step, value, bf16, p);
     p.version = version;
   }
   const auto weight = p.weight, bias = p.bias;
@@ -135,6 +157,77 @@ at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const 
   auto y = call(schema(0), {x, packed, bias, pads, stride, dilation, groups, attr, bounds, std::string("")});
   // act(conv) + residual is not a pattern oneDNN has in this order (the ReLU6-bottleneck ablation).
   return residual.defined() ? y.add_(residual.to(y.scalar_type())) : y;
+}
+
+namespace {
+
+/** The CPU multiplies bfloat16 matrices in hardware: oneDNN uses it, our kernels do not. */
+bool has_bf16_tiles() {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+  return __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
+std::shared_ptr<const SeparableBlock> pack_block(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value) {
+  std::vector<Folded> kept;
+  std::vector<FoldedConv> convs;
+  for (const auto& part : step.parts) {
+    const auto& conv = g.nodes[part.conv];
+    kept.push_back(fold(g, part, value));
+    const auto& [weight, bias] = kept.back();
+    const auto pads = conv.attrs.integers("padding");
+    const auto clamp = clamp_of(g, part.act);
+    const bool depthwise = conv.op == "depthwiseConv2d";
+    convs.push_back({weight.data_ptr<float>(), bias.defined() ? bias.data_ptr<float>() : nullptr, depthwise ? weight.size(0) : weight.size(1),
+                     weight.size(0), weight.size(2), conv.attrs.integers("stride")[0], pads[0], pads[2], pads[1], pads[3],
+                     static_cast<float>(clamp.min), static_cast<float>(clamp.max)});
+  }
+  const size_t n = convs.size();
+  return std::make_shared<SeparableBlock>(n > 2 ? &convs[0] : nullptr, n > 1 ? &convs[n - 2] : nullptr, convs[n - 1]);
+}
+
+}  // namespace
+
+at::Tensor run_separable(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
+  auto x = value(g.nodes[step.parts.front().conv].inputs[0]);
+  const auto& weight = value(g.nodes[step.parts.front().conv].inputs[1]);
+  const auto& node = g.nodes[step.node];
+  const bool ours = x.is_cpu() && weight.scalar_type() == at::kFloat && x.numel() > 0 && !(bf16 && has_bf16_tiles());
+  if (!ours) {
+    at::Tensor last;
+    int made = -1;
+    for (auto& part : step.parts) {
+      last = run_fused_conv(g, part, [&](int n) -> const at::Tensor& { return n == made ? last : value(n); }, version, bf16);
+      made = part.node;
+    }
+    return last;
+  }
+  std::shared_ptr<const SeparableBlock> block;
+  {
+    std::lock_guard<std::mutex> lock(step.block->mutex);
+    if (step.block->version != version || !step.block->weights) {
+      step.block->weights = pack_block(g, step, value);
+      step.block->version = version;
+    }
+    block = step.block->weights;
+  }
+  const auto type = bf16 ? at::kBFloat16 : at::kFloat;
+  x = x.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  const SeparableBlock::Size size{x.size(2), x.size(3)}, out = block->out(size);
+  TORCH_CHECK(out.H > 0 && out.W > 0, "convolution: an image of ", size.H, " x ", size.W, " is smaller than the kernel");
+  at::Tensor residual;
+  if (step.parts.back().residual >= 0) residual = value(step.parts.back().residual).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  auto y = at::empty({x.size(0), node.shape[1], out.H, out.W}, x.options(), at::MemoryFormat::ChannelsLast);
+  auto run = [&](auto* null) {
+    using T = std::remove_pointer_t<decltype(null)>;
+    auto data = [](const at::Tensor& t) { return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr; };
+    block->run<T>(data(x), data(residual), x.size(0), size, data(y), at::get_num_threads(), parallel());
+  };
+  if (bf16) run(static_cast<bfloat16*>(nullptr));
+  else run(static_cast<float*>(nullptr));
+  return y;
 }
 
 }  // namespace mnv2

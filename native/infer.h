@@ -11,7 +11,7 @@ namespace mnv2 {
 /** True when oneDNN's fused convolutions can be reached on this build and CPU. */
 bool fused_convolution_available();
 
-/** Gives a fused_conv step the place where it keeps its weights. */
+/** Gives a fused step the place where it keeps its weights. */
 void prepare(Step& step);
 
 /**
@@ -20,5 +20,9 @@ void prepare(Step& step);
  */
 at::Tensor run_fused_conv(const Graph& graph, Step& step, const std::function<const at::Tensor&(int)>& value,
                           uint64_t version, bool bf16);
+
+/** The same for a separable step: one pass of kernels/separable.h on the CPU, its parts one by one elsewhere. */
+at::Tensor run_separable(const Graph& graph, Step& step, const std::function<const at::Tensor&(int)>& value,
+                         uint64_t version, bool bf16);
 
 }  // namespace mnv2

@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 namespace mnv2 {
@@ -43,6 +44,51 @@ void absorb_tail(const Graph& g, const Needs& needs, const std::vector<Step>& at
   if (other == step.node || g.nodes[other].shape != g.nodes[step.node].shape) return;
   step.residual = other;
   step.node = next;
+}
+
+/** Pads of at most `most`, dilation 1, one stride for both directions. */
+bool is_plain(const Node& conv, int64_t most) {
+  const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation");
+  const bool small = std::all_of(pads.begin(), pads.end(), [&](int64_t p) { return p <= most; });
+  return small && stride[0] == stride[1] && dilation[0] == 1 && dilation[1] == 1;
+}
+
+/** [dense,] [depthwise,] pointwise, ending at `node`, as one step; nothing where `node` ends no pointwise convolution. */
+void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at, std::vector<char>& absorbed, int node) {
+  using K = Step::Kind;
+  auto weight = [&](const Step& step) -> const std::vector<int64_t>& { return g.nodes[g.nodes[step.conv].inputs[1]].shape; };
+  auto dense = [&](const Step& step, int64_t most) {
+    const auto& conv = g.nodes[step.conv];
+    return conv.op == "conv2d" && conv.attrs.integer("groups") == 1 && weight(step)[2] == weight(step)[3] && is_plain(conv, most);
+  };
+  /** The step that makes the input of `step`, if nobody else reads that and it adds nothing. */
+  auto before = [&](const Step& step) {
+    const int from = g.nodes[step.conv].inputs[0];
+    const bool lone = at[from].kind == K::fused_conv && at[from].residual < 0 && needs.uses[from] == 1;
+    return lone ? from : -1;
+  };
+  const Step& last = at[node];
+  if (last.kind != K::fused_conv || !dense(last, 0) || weight(last)[2] != 1 || g.nodes[last.conv].attrs.integers("stride")[0] != 1) return;
+  std::vector<int> parts{node};
+  const int depthwise = before(last);
+  if (depthwise >= 0 && g.nodes[at[depthwise].conv].op == "depthwiseConv2d") {
+    const auto& conv = g.nodes[at[depthwise].conv];
+    const auto& w = weight(at[depthwise]);
+    if (is_plain(conv, 2) && w[2] == 3 && w[3] == 3 && w[0] == weight(last)[1] && w[0] == g.nodes[conv.inputs[0]].shape[1] && conv.attrs.integers("stride")[0] <= 2) {
+      parts.insert(parts.begin(), depthwise);
+      const int first = before(at[depthwise]);
+      if (first >= 0 && dense(at[first], std::numeric_limits<int64_t>::max())) parts.insert(parts.begin(), first);
+    }
+  }
+  Step block;
+  block.kind = K::separable;
+  block.node = node;
+  for (int part : parts) {
+    block.parts.push_back(at[part]);
+    at[part] = Step();
+    absorbed[part] = part != node;
+  }
+  at[node] = block;
 }
 
 }  // namespace
@@ -101,6 +147,8 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
         fuse(step);
       }
     }
+    // From the end: an expansion belongs to the block it begins before it is a pointwise convolution of its own.
+    for (int i = count - 1; i >= 0; i--) gather_separable(g, needs, at, absorbed, i);
   }
   for (int i = 0; i < count; i++) {
     if (!needs.needed[i] || absorbed[i]) continue;
@@ -110,8 +158,13 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
 
   // Last reader of each value, in steps. Fetched values, the loss and differentiated nodes live on.
   std::vector<int> last(count, -1);
-  auto reads = [&](const Step& step) {
+  const std::function<std::vector<int>(const Step&)> reads = [&](const Step& step) {
     std::vector<int> in;
+    for (const auto& part : step.parts) {
+      const auto of = reads(part);
+      in.insert(in.end(), of.begin(), of.end());
+    }
+    if (!step.parts.empty()) return in;
     if (step.kind == Step::Kind::op) return g.nodes[step.node].inputs;
     const auto& head = g.nodes[step.conv >= 0 ? step.conv : step.norm].inputs;
     in.insert(in.end(), head.begin(), head.end());
@@ -153,12 +206,13 @@ std::vector<std::string> describe(const Graph& g, const Plan& plan) {
     auto part = [&](int index) {
       if (index >= 0) line += (line.empty() ? "" : "+") + g.nodes[index].op;
     };
-    if (step.kind == Step::Kind::op) {
-      part(step.node);
-    } else {
-      part(step.conv), part(step.norm), part(step.act);
-      if (step.residual >= 0) line += "+add";
-    }
+    auto whole = [&](const Step& fused) {
+      part(fused.conv), part(fused.norm), part(fused.act);
+      if (fused.residual >= 0) line += "+add";
+    };
+    if (step.kind == Step::Kind::op) part(step.node);
+    else if (step.parts.empty()) whole(step);
+    for (const auto& fused : step.parts) whole(fused);
     lines.push_back(line + (node.path.empty() ? "" : " " + node.path));
   }
   return lines;

@@ -9,10 +9,11 @@
 
 namespace mnv2 {
 
-struct PackedConv;  // folded, prepacked weights; infer.cc owns them
+struct PackedConv;   // folded, prepacked weights; infer.cc owns them
+struct PackedBlock;  // those of a separable step
 
 struct Step {
-  enum class Kind { op, fused_conv, norm_act };
+  enum class Kind { op, fused_conv, norm_act, separable };
   Kind kind = Kind::op;
   int node = -1;      // whose value the step produces
   int conv = -1;      // fused_conv
@@ -21,6 +22,8 @@ struct Step {
   int residual = -1;  // node added last, -1: none
   std::vector<int> release;            // values nobody reads after this step
   std::shared_ptr<PackedConv> packed;  // filled on first run
+  std::vector<Step> parts;             // separable: [dense,] [depthwise,] pointwise, each a fused_conv
+  std::shared_ptr<PackedBlock> block;  // filled on first run
 };
 
 struct Plan {

@@ -183,6 +183,10 @@ void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, st
     values[step.node] = run_fused_conv(graph, step, value, weights->version(), context.bf16);
     return;
   }
+  if (step.kind == Step::Kind::separable) {
+    values[step.node] = run_separable(graph, step, value, weights->version(), context.bf16);
+    return;
+  }
   if (step.kind == Step::Kind::norm_act) {
     const auto& norm = graph.nodes[step.norm];
     const auto& x = values[norm.inputs[0]];

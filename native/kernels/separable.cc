@@ -1,0 +1,488 @@
+// See separable.h for what is computed.
+//
+// Inside a block the wide tensors are blocked by channels: [block][row][column][lane], kLanes channels a block, the
+// spare lanes of the last one zero. Rows and columns of padding are part of `wide`, so that the depthwise convolution
+// has no borders.
+//
+// How a block is cut. Where a whole image's depthwise output fits the cache, the expansion makes one panel of
+// channels at a time for the whole image, the depthwise convolution consumes it at once, and the pointwise
+// convolution follows (kWhole). Larger images go a few output rows at a time, over a ring of expanded rows (kRing).
+// One large image is shared by threads as strips of rows, a small one by panels of channels, with one meeting in
+// between; of a batch every thread takes images.
+#include "separable.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+
+namespace mnv2 {
+namespace {
+
+constexpr int64_t kLanes = 16;
+constexpr int64_t kPanel = 3;             // blocks of output channels a register tile covers
+constexpr int64_t kCache = 640 << 10;     // bytes of one core's L2 that a depthwise output may take
+constexpr int64_t kRingPixels = 112;      // output pixels a step of the ring makes
+constexpr int64_t kStripRows = 20;        // from this height on an image is shared by rows
+
+// m pixels x one panel: y = clamp(a * b + bias) + add. Products: k_blocks x k of them, a's blocks k_stride apart.
+struct DenseTiles {
+  const float* a;
+  int64_t pixel, m, k_blocks, k, k_stride;
+  const float *b, *bias;
+  int64_t blocks;
+  float lo, hi;
+  const float* add;
+  float* y;
+  int64_t y_pixel, y_block;
+};
+
+// One row of one block of a depthwise convolution.
+struct Window {
+  const float* rows[3];
+  const float* taps;
+  int64_t columns, stride;
+  float lo, hi;
+  float* y;
+};
+
+struct Isa {
+  void (*dense)(const DenseTiles&);
+  void (*depthwise)(const Window&);
+};
+
+}  // namespace
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
+#define MNV2_LANES 16
+#define MNV2_PIXELS 8
+#define MNV2_VECTORS 3
+namespace avx512 {
+namespace {
+#include "separable_isa.h"
+}
+}  // namespace avx512
+#undef MNV2_LANES
+#undef MNV2_PIXELS
+#undef MNV2_VECTORS
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define MNV2_LANES 8
+#define MNV2_PIXELS 5
+#define MNV2_VECTORS 2
+namespace avx2 {
+namespace {
+#include "separable_isa.h"
+}
+}  // namespace avx2
+#undef MNV2_LANES
+#undef MNV2_PIXELS
+#undef MNV2_VECTORS
+#pragma GCC pop_options
+#endif
+
+#define MNV2_LANES 4
+#if defined(__aarch64__)
+#define MNV2_PIXELS 7
+#define MNV2_VECTORS 3
+#else
+#define MNV2_PIXELS 4
+#define MNV2_VECTORS 2
+#endif
+namespace portable {
+namespace {
+#include "separable_isa.h"
+}
+}  // namespace portable
+
+namespace {
+
+const Isa& best() {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+  const auto level = [](bool v4, bool v3) -> const Isa& { return v4 ? avx512::isa : v3 ? avx2::isa : portable::isa; };
+  static const Isa& found = level(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                                      __builtin_cpu_supports("avx512cd"),
+                                  __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"));
+  return found;
+#else
+  return portable::isa;
+#endif
+}
+
+int64_t blocks_of(int64_t channels) { return (channels + kLanes - 1) / kLanes; }
+int64_t outputs(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
+  const int64_t room = size + before + after - kernel;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+// A thread's own memory, kept between calls; contents do not matter, rows begin on cache lines.
+class Scratch {
+ public:
+  float* take(int64_t floats) {
+    if (floats > size_) {
+      memory_.reset(new float[floats + kLanes]);
+      size_ = floats;
+    }
+    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    return memory_.get() + (64 - address % 64) % 64 / sizeof(float);
+  }
+
+ private:
+  std::unique_ptr<float[]> memory_;
+  int64_t size_ = 0;
+};
+
+template <class T>
+MNV2_CLONES void widen_all(const T* __restrict from, int64_t count, float* __restrict to) {
+  for (int64_t i = 0; i < count; i++) to[i] = widen(from[i]);
+}
+
+// `lanes` channels of [pixel][C] to [pixel][lane], the spare lanes zero.
+template <class T>
+MNV2_CLONES void take_block(const T* __restrict from, int64_t count, int64_t C, int64_t lanes, float* __restrict to) {
+  if (lanes == kLanes) {
+    for (int64_t j = 0; j < count; j++)
+      for (int64_t l = 0; l < kLanes; l++) to[j * kLanes + l] = widen(from[j * C + l]);
+  } else {
+    for (int64_t j = 0; j < count; j++)
+      for (int64_t l = 0; l < kLanes; l++) to[j * kLanes + l] = l < lanes ? widen(from[j * C + l]) : 0.f;
+  }
+}
+
+// [pixel][width] floats to channels `lanes` of [pixel][C], adding the residual.
+template <class T>
+MNV2_CLONES void put(const float* __restrict from, int64_t width, int64_t count, int64_t lanes, int64_t C,
+                     const T* __restrict add, T* __restrict to) {
+  for (int64_t j = 0; j < count; j++)
+    for (int64_t l = 0; l < lanes; l++) to[j * C + l] = narrow<T>(from[j * width + l] + (add ? widen(add[j * C + l]) : 0.f));
+}
+
+}  // namespace
+
+// Panels of three blocks, or two: both halves are cut alike, so that two threads share a layer evenly.
+std::vector<SeparableBlock::Panel> SeparableBlock::cut(int64_t blocks, int64_t k) {
+  std::vector<Panel> panels;
+  auto part = [&](int64_t from, int64_t to) {
+    for (int64_t b = from; b < to;) {
+      const int64_t left = to - b, take = left == 4 ? 2 : std::min(left, kPanel);
+      panels.push_back({b, take, b * kLanes * k});
+      b += take;
+    }
+  };
+  const int64_t half = blocks >= 4 && blocks % 2 == 0 ? blocks / 2 : 0;
+  part(0, half);
+  part(half, blocks);
+  return panels;
+}
+
+SeparableBlock::Dense SeparableBlock::pack(const FoldedConv& conv, int64_t k) {
+  Dense d;
+  d.conv = conv;
+  d.conv.weight = d.conv.bias = nullptr;
+  d.k = k;
+  const int64_t blocks = blocks_of(conv.out), area = conv.size * conv.size;
+  d.panels = cut(blocks, k);
+  d.weights.assign(blocks * kLanes * k, 0.f);
+  d.bias.assign(blocks * kLanes, 0.f);
+  if (conv.bias) std::copy(conv.bias, conv.bias + conv.out, d.bias.begin());
+  for (const auto& p : d.panels) {
+    const int64_t width = p.blocks * kLanes;
+    for (int64_t c = 0; c < width && p.block * kLanes + c < conv.out; c++) {
+      const float* from = conv.weight + (p.block * kLanes + c) * conv.in * area;
+      for (int64_t i = 0; i < conv.in; i++)
+        for (int64_t tap = 0; tap < area; tap++) d.weights[p.weights + (tap * conv.in + i) * width + c] = from[i * area + tap];
+    }
+  }
+  return d;
+}
+
+SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthwise, const FoldedConv& pointwise)
+    : has_dense_(dense), has_depthwise_(depthwise) {
+  auto require = [](bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(std::string("SeparableBlock: ") + what);
+  };
+  require(!dense || depthwise, "a dense convolution comes before a depthwise one");
+  require(pointwise.size == 1 && pointwise.stride == 1 && !pointwise.top && !pointwise.left && !pointwise.bottom && !pointwise.right,
+          "the pointwise convolution is 1x1, stride 1, without padding");
+  if (depthwise) {
+    const auto& d = *depthwise;
+    require(d.size == 3 && (d.stride == 1 || d.stride == 2) && d.in == d.out && d.out == pointwise.in, "the depthwise convolution is 3x3 of stride 1 or 2");
+    for (int64_t pad : {d.top, d.left, d.bottom, d.right}) require(pad >= 0 && pad <= 2, "pads are 0 to 2");
+    depthwise_ = d;
+    depthwise_.weight = depthwise_.bias = nullptr;
+    mid_blocks_ = blocks_of(d.out);
+    taps_.assign(mid_blocks_ * 10 * kLanes, 0.f);
+    for (int64_t c = 0; c < d.out; c++) {
+      float* to = taps_.data() + c / kLanes * 10 * kLanes + c % kLanes;
+      for (int64_t tap = 0; tap < 9; tap++) to[tap * kLanes] = d.weight[c * 9 + tap];
+      if (d.bias) to[9 * kLanes] = d.bias[c];
+    }
+  }
+  if (dense) {
+    require(dense->out == depthwise->in && dense->size >= 1 && dense->stride >= 1, "the dense convolution feeds the depthwise one");
+    require(dense->top >= 0 && dense->left >= 0 && dense->bottom >= 0 && dense->right >= 0, "pads are not negative");
+    dense_ = pack(*dense, dense->size * dense->size * dense->in);
+  } else if (depthwise) {
+    dense_.panels = cut(mid_blocks_, 0);
+  }
+  // After a depthwise convolution the products are counted in whole blocks.
+  FoldedConv p = pointwise;
+  std::vector<float> padded;
+  if (depthwise && p.in % kLanes) {
+    padded.assign(p.out * mid_blocks_ * kLanes, 0.f);
+    for (int64_t o = 0; o < p.out; o++) std::copy(p.weight + o * p.in, p.weight + (o + 1) * p.in, padded.begin() + o * mid_blocks_ * kLanes);
+    p.weight = padded.data();
+    p.in = mid_blocks_ * kLanes;
+  }
+  pointwise_ = pack(p, p.in);
+}
+
+SeparableBlock::Size SeparableBlock::out(Size in) const {
+  auto through = [](Size s, const FoldedConv& c) {
+    return Size{outputs(s.H, c.top, c.bottom, c.size, c.stride), outputs(s.W, c.left, c.right, c.size, c.stride)};
+  };
+  if (has_dense_) in = through(in, dense_.conv);
+  return has_depthwise_ ? through(in, depthwise_) : in;
+}
+
+// One call of SeparableBlock::run. Rows of `wide` are rows of the depthwise convolution's input, columns of padding
+// included; -2 is two rows above the image.
+template <class T>
+struct SeparableRun {
+  using Size = SeparableBlock::Size;
+  using Panel = SeparableBlock::Panel;
+
+  const SeparableBlock& b;
+  const Isa& isa = best();
+  const Size in, out;
+  const T *x, *residual;
+  T* y;
+  const int64_t in_channels, out_channels;
+  Size wide;
+  int64_t row;  // floats of a wide row of one block
+
+  SeparableRun(const SeparableBlock& block, Size size, const T* x, const T* residual, T* y)
+      : b(block), in(size), out(block.out(size)), x(x), residual(residual), y(y),
+        in_channels(b.has_dense_ ? b.dense_.conv.in : b.has_depthwise_ ? b.depthwise_.in : b.pointwise_.conv.in),
+        out_channels(b.pointwise_.conv.out), wide(size) {
+    const auto& c = b.dense_.conv;
+    if (b.has_dense_) wide = {outputs(in.H, c.top, c.bottom, c.size, c.stride), outputs(in.W, c.left, c.right, c.size, c.stride)};
+    row = (wide.W + b.depthwise_.left + b.depthwise_.right) * kLanes;
+  }
+
+  struct Memory {
+    Scratch staged, wide, mid;
+  };
+  static Memory& memory() {
+    static thread_local Memory own;
+    return own;
+  }
+
+  int64_t first_row(int64_t r) const { return r * b.depthwise_.stride - b.depthwise_.top; }
+  /** One past the last row that output row r - 1 reads. */
+  int64_t end_row(int64_t r) const { return first_row(r - 1) + 3; }
+
+  // What the dense convolution multiplies, [row][column][k], for wide rows [begin, end) inside the image.
+  const float* stage(int64_t n, int64_t begin, int64_t end) const {
+    if (!b.has_dense_ || begin >= end) return nullptr;
+    const auto& c = b.dense_.conv;
+    const T* image = x + n * in.H * in.W * in_channels;
+    const bool plain = c.size == 1 && c.stride == 1 && !c.top && !c.left && !c.bottom && !c.right;
+    if (plain && sizeof(T) == sizeof(float)) return reinterpret_cast<const float*>(image + begin * in.W * in_channels);
+    float* const to = memory().staged.take((end - begin) * wide.W * b.dense_.k);
+    if (plain) {
+      widen_all(image + begin * in.W * in_channels, (end - begin) * in.W * in_channels, to);
+      return to;
+    }
+    float* at = to;
+    for (int64_t h = begin; h < end; h++) {
+      for (int64_t w = 0; w < wide.W; w++) {
+        const int64_t left = w * c.stride - c.left, from = std::max<int64_t>(left, 0), until = std::min(left + c.size, in.W);
+        for (int64_t kh = 0; kh < c.size; kh++, at += c.size * in_channels) {
+          const int64_t ih = h * c.stride - c.top + kh;
+          const bool inside = ih >= 0 && ih < in.H && from < until;
+          if (!inside || until - from < c.size) std::fill(at, at + c.size * in_channels, 0.f);
+          if (!inside) continue;
+          const T* source = image + (ih * in.W + from) * in_channels;
+          float* target = at + (from - left) * in_channels;
+          for (int64_t i = 0; i < (until - from) * in_channels; i++) target[i] = widen(source[i]);
+        }
+      }
+    }
+    return to;
+  }
+
+  // One panel of wide row h to `to`, blocks `stride` floats apart; staged: row h's part of stage().
+  void widen_row(int64_t n, int64_t h, const float* staged, const Panel& panel, float* to, int64_t stride) const {
+    const bool inside = h >= 0 && h < wide.H;
+    const int64_t left = b.depthwise_.left * kLanes, right = b.depthwise_.right * kLanes;
+    for (int64_t i = 0; i < panel.blocks; i++) {
+      float* at = to + i * stride;
+      std::fill(at, inside ? at + left : at + row, 0.f);
+      std::fill(at + row - right, at + row, 0.f);
+      if (inside && !b.has_dense_) {
+        const int64_t c = (panel.block + i) * kLanes;
+        take_block(x + (n * in.H + h) * in.W * in_channels + c, in.W, in_channels, std::min(kLanes, in_channels - c), at + left);
+      }
+    }
+    if (!inside || !b.has_dense_) return;
+    const auto& d = b.dense_;
+    isa.dense({staged, d.k, wide.W, 1, d.k, 0, d.weights.data() + panel.weights, d.bias.data() + panel.block * kLanes, panel.blocks,
+               d.conv.lo, d.conv.hi, nullptr, to + left, kLanes, stride});
+  }
+
+  void depthwise_row(int64_t block, const float* const rows[3], float* to) const {
+    const auto& d = b.depthwise_;
+    isa.depthwise({{rows[0], rows[1], rows[2]}, b.taps_.data() + block * 10 * kLanes, out.W, d.stride, d.lo, d.hi, to});
+  }
+
+  // Output rows [r0, r1) of the depthwise convolution of image n for panels [p0, p1), into mid [block][pixel][lane].
+  // The panels' wide rows share one place.
+  void by_panels(int64_t n, int64_t r0, int64_t r1, int64_t p0, int64_t p1, float* mid) const {
+    const int64_t begin = first_row(r0), end = end_row(r1), stride = (end - begin) * row;
+    const int64_t inner = std::max<int64_t>(begin, 0);
+    const float* staged = stage(n, inner, std::min(end, wide.H));
+    float* const w = memory().wide.take(kPanel * stride);
+    for (int64_t p = p0; p < p1; p++) {
+      const auto& panel = b.dense_.panels[p];
+      for (int64_t h = begin; h < end; h++) {
+        widen_row(n, h, staged + (h - inner) * wide.W * b.dense_.k, panel, w + (h - begin) * row, stride);
+      }
+      for (int64_t i = 0; i < panel.blocks; i++) {
+        for (int64_t r = r0; r < r1; r++) {
+          const float* top = w + i * stride + (first_row(r) - begin) * row;
+          const float* rows[3] = {top, top + row, top + 2 * row};
+          depthwise_row(panel.block + i, rows, mid + ((panel.block + i) * (r1 - r0) + r - r0) * out.W * kLanes);
+        }
+      }
+    }
+  }
+
+  // Output rows [r0, r1) of image n, a few at a time, all panels' wide rows kept in a ring.
+  void by_rows(int64_t n, int64_t r0, int64_t r1) const {
+    const int64_t step = std::max<int64_t>(1, kRingPixels / out.W), ring = (step - 1) * b.depthwise_.stride + 3, stride = ring * row;
+    const int64_t begin = first_row(r0);
+    float* const w = memory().wide.take(b.mid_blocks_ * stride);
+    float* const mid = memory().mid.take(b.mid_blocks_ * step * out.W * kLanes);
+    auto place = [&](int64_t h) { return w + (h - begin) % ring * row; };
+    for (int64_t r = r0, h = begin; r < r1; r += step) {
+      const int64_t count = std::min(step, r1 - r), end = end_row(r + count);
+      const int64_t inner = std::max<int64_t>(h, 0);
+      const float* staged = stage(n, inner, std::min(end, wide.H));
+      for (const auto& panel : b.dense_.panels) {
+        for (int64_t i = h; i < end; i++) widen_row(n, i, staged + (i - inner) * wide.W * b.dense_.k, panel, place(i) + panel.block * stride, stride);
+        for (int64_t block = panel.block; block < panel.block + panel.blocks; block++) {
+          for (int64_t k = 0; k < count; k++) {
+            const int64_t top = first_row(r + k);
+            const float* rows[3] = {place(top) + block * stride, place(top + 1) + block * stride, place(top + 2) + block * stride};
+            depthwise_row(block, rows, mid + (block * count + k) * out.W * kLanes);
+          }
+        }
+      }
+      h = end;
+      pointwise(mid, kLanes, b.mid_blocks_, kLanes, count * out.W * kLanes, 0, count * out.W, (n * out.H + r) * out.W, 0, panels());
+    }
+  }
+
+  int64_t panels() const { return static_cast<int64_t>(b.pointwise_.panels.size()); }
+
+  // Pixels [m0, m1) of `a` through panels [p0, p1) to y's pixels from `first` + m0 on.
+  void pointwise(const float* a, int64_t pixel, int64_t k_blocks, int64_t k, int64_t k_stride, int64_t m0, int64_t m1, int64_t first,
+                 int64_t p0, int64_t p1) const {
+    const auto& d = b.pointwise_;
+    for (int64_t p = p0; p < p1; p++) {
+      const auto& panel = d.panels[p];
+      const int64_t channel = panel.block * kLanes, width = panel.blocks * kLanes, lanes = std::min(width, out_channels - channel);
+      DenseTiles t{a + m0 * pixel, pixel, m1 - m0, k_blocks, k, k_stride, d.weights.data() + panel.weights, d.bias.data() + channel,
+                   panel.blocks, d.conv.lo, d.conv.hi, nullptr, nullptr, out_channels, kLanes};
+      const int64_t to = (first + m0) * out_channels + channel;
+      if (sizeof(T) == sizeof(float) && lanes == width) {
+        t.add = residual ? reinterpret_cast<const float*>(residual + to) : nullptr;
+        t.y = reinterpret_cast<float*>(y + to);
+        isa.dense(t);
+        continue;
+      }
+      constexpr int64_t kAtOnce = 64;
+      alignas(64) float floats[kAtOnce * kPanel * kLanes];
+      t.y = floats;
+      t.y_pixel = width;
+      for (int64_t m = m0; m < m1; m += kAtOnce) {
+        t.a = a + m * pixel;
+        t.m = std::min(kAtOnce, m1 - m);
+        isa.dense(t);
+        const int64_t at = (first + m) * out_channels + channel;
+        put(floats, width, t.m, lanes, out_channels, residual ? residual + at : nullptr, y + at);
+      }
+    }
+  }
+
+  int64_t mid_floats(int64_t rows) const { return b.mid_blocks_ * rows * out.W * kLanes; }
+
+  // Output rows [r0, r1) of image n, on the calling thread.
+  void rows(int64_t n, int64_t r0, int64_t r1) const {
+    if (r0 >= r1) return;
+    if (mid_floats(r1 - r0) * static_cast<int64_t>(sizeof(float)) > kCache) return by_rows(n, r0, r1);
+    float* const mid = memory().mid.take(mid_floats(r1 - r0));
+    const int64_t pixels = (r1 - r0) * out.W;
+    by_panels(n, r0, r1, 0, static_cast<int64_t>(b.dense_.panels.size()), mid);
+    pointwise(mid, kLanes, b.mid_blocks_, kLanes, pixels * kLanes, 0, pixels, (n * out.H + r0) * out.W, 0, panels());
+  }
+
+  // Image n, on all threads.
+  void shared(int64_t n, int threads, const Parallel& parallel) const {
+    if (out.H >= kStripRows) {
+      parallel(threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) rows(n, out.H * i / threads, out.H * (i + 1) / threads);
+      });
+      return;
+    }
+    const int64_t pixels = out.H * out.W;
+    float* const mid = memory().mid.take(mid_floats(out.H));
+    parallel(b.dense_.panels.size(), [&](int64_t begin, int64_t end) { by_panels(n, 0, out.H, begin, end, mid); });
+    products(mid, kLanes, b.mid_blocks_, kLanes, pixels * kLanes, pixels, n * pixels, threads, parallel);
+  }
+
+  // The pointwise convolution of `count` pixels on all threads, each with its own panels where there are enough.
+  void products(const float* a, int64_t pixel, int64_t k_blocks, int64_t k, int64_t k_stride, int64_t count, int64_t first, int threads,
+                const Parallel& parallel) const {
+    const int64_t cuts = std::min((count + 7) / 8, (2 * threads - 1) / panels() + 1);
+    parallel(panels() * cuts, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) {
+        const int64_t p = i / cuts, c = i % cuts;
+        pointwise(a, pixel, k_blocks, k, k_stride, count * c / cuts, count * (c + 1) / cuts, first, p, p + 1);
+      }
+    });
+  }
+
+  void run(int64_t N, int threads, const Parallel& parallel) const {
+    if (!b.has_depthwise_) {
+      const int64_t pixels = N * in.H * in.W;
+      const float* a = reinterpret_cast<const float*>(x);
+      if (sizeof(T) != sizeof(float)) {
+        float* const to = memory().staged.take(pixels * in_channels);
+        parallel(pixels, [&](int64_t begin, int64_t end) { widen_all(x + begin * in_channels, (end - begin) * in_channels, to + begin * in_channels); });
+        a = to;
+      }
+      return products(a, in_channels, 1, in_channels, 0, pixels, 0, threads, parallel);
+    }
+    // Whole images for every thread; what is left over is shared, unless it keeps most of them busy.
+    const int64_t left = N % threads, alone = 2 * left > threads ? N : N - left;
+    parallel(alone, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; n++) rows(n, 0, out.H);
+    });
+    for (int64_t n = alone; n < N; n++) shared(n, threads, parallel);
+  }
+};
+
+template <class T>
+void SeparableBlock::run(const T* x, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const {
+  SeparableRun<T>(*this, size, x, residual, y).run(N, threads, parallel);
+}
+template void SeparableBlock::run<float>(const float*, const float*, int64_t, Size, float*, int, const Parallel&) const;
+template void SeparableBlock::run<bfloat16>(const bfloat16*, const bfloat16*, int64_t, Size, bfloat16*, int, const Parallel&) const;
+
+}  // namespace mnv2
