@@ -214,7 +214,9 @@ at::Tensor run_separable(const Graph& g, Step& step, const std::function<const a
     block = step.block->weights;
   }
   const auto type = bf16 ? at::kBFloat16 : at::kFloat;
-  x = x.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  x = x.to(type);
+  const bool planar = block->takes_planar() && x.is_contiguous();
+  if (!planar) x = x.contiguous(at::MemoryFormat::ChannelsLast);
   const SeparableBlock::Size size{x.size(2), x.size(3)}, out = block->out(size);
   TORCH_CHECK(out.H > 0 && out.W > 0, "convolution: an image of ", size.H, " x ", size.W, " is smaller than the kernel");
   at::Tensor residual;
@@ -223,7 +225,7 @@ at::Tensor run_separable(const Graph& g, Step& step, const std::function<const a
   auto run = [&](auto* null) {
     using T = std::remove_pointer_t<decltype(null)>;
     auto data = [](const at::Tensor& t) { return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr; };
-    block->run<T>(data(x), data(residual), x.size(0), size, data(y), at::get_num_threads(), parallel());
+    block->run<T>(data(x), planar, data(residual), x.size(0), size, data(y), at::get_num_threads(), parallel());
   };
   if (bf16) run(static_cast<bfloat16*>(nullptr));
   else run(static_cast<float*>(nullptr));

@@ -165,7 +165,7 @@ at::Tensor ProgramCore::fed(const Node& node, const Feeds& feeds) const {
   if (!already && floats != at::isFloatingType(value.scalar_type())) {
     throw Failure("USAGE", "run: input '" + node.name + "' expected " + at::toString(node.dtype) + " values, got " + at::toString(value.scalar_type()));
   }
-  return channels_last(value.to(weights->device, already ? value.scalar_type() : node.dtype));
+  return value.to(weights->device, already ? value.scalar_type() : node.dtype);
 }
 
 void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values) {
@@ -211,7 +211,7 @@ void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, st
     const auto& node = graph.nodes[step.node];
     try {
       switch (node.kind) {
-        case Kind::input: values[step.node] = fed(node, feeds); break;
+        case Kind::input: values[step.node] = plan.grad ? channels_last(fed(node, feeds)) : fed(node, feeds); break;  // inference: the first step knows best
         case Kind::parameter: values[step.node] = weights->get(node.name); break;
         case Kind::constant: values[step.node] = node.constant; break;
         case Kind::gradient: continue;

@@ -21,9 +21,10 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 constexpr int64_t kPanel = 3;             // blocks of output channels a register tile covers
+constexpr int64_t kPartOfSum = 128;       // products of a sum whose weights are kept in the L1 cache
 constexpr int64_t kCache = 640 << 10;     // bytes of one core's L2 that a depthwise output may take
 constexpr int64_t kRingPixels = 112;      // output pixels a step of the ring makes
-constexpr int64_t kStripRows = 20;        // from this height on an image is shared by rows
+constexpr int64_t kStripRows = 14;        // from this height on an image is shared by rows
 
 // m pixels x one panel: y = clamp(a * b + bias) + add. Products: k_blocks x k of them, a's blocks k_stride apart.
 struct DenseTiles {
@@ -141,6 +142,12 @@ MNV2_CLONES void widen_all(const T* __restrict from, int64_t count, float* __res
   for (int64_t i = 0; i < count; i++) to[i] = widen(from[i]);
 }
 
+// [pixel] to one channel of [pixel][C].
+template <class T>
+MNV2_CLONES void interleave(const T* __restrict from, int64_t count, int64_t C, float* __restrict to) {
+  for (int64_t i = 0; i < count; i++) to[i * C] = widen(from[i]);
+}
+
 // `lanes` channels of [pixel][C] to [pixel][lane], the spare lanes zero.
 template <class T>
 MNV2_CLONES void take_block(const T* __restrict from, int64_t count, int64_t C, int64_t lanes, float* __restrict to) {
@@ -241,6 +248,11 @@ SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthw
   pointwise_ = pack(p, p.in);
 }
 
+bool SeparableBlock::takes_planar() const {
+  const auto& c = dense_.conv;
+  return has_dense_ && (c.size > 1 || c.stride > 1 || c.top || c.left || c.bottom || c.right);
+}
+
 SeparableBlock::Size SeparableBlock::out(Size in) const {
   auto through = [](Size s, const FoldedConv& c) {
     return Size{outputs(s.H, c.top, c.bottom, c.size, c.stride), outputs(s.W, c.left, c.right, c.size, c.stride)};
@@ -261,12 +273,13 @@ struct SeparableRun {
   const Size in, out;
   const T *x, *residual;
   T* y;
+  const bool planar;
   const int64_t in_channels, out_channels;
   Size wide;
   int64_t row;  // floats of a wide row of one block
 
-  SeparableRun(const SeparableBlock& block, Size size, const T* x, const T* residual, T* y)
-      : b(block), in(size), out(block.out(size)), x(x), residual(residual), y(y),
+  SeparableRun(const SeparableBlock& block, Size size, const T* x, const T* residual, T* y, bool planar)
+      : b(block), in(size), out(block.out(size)), x(x), residual(residual), y(y), planar(planar),
         in_channels(b.has_dense_ ? b.dense_.conv.in : b.has_depthwise_ ? b.depthwise_.in : b.pointwise_.conv.in),
         out_channels(b.pointwise_.conv.out), wide(size) {
     const auto& c = b.dense_.conv;
@@ -286,38 +299,46 @@ struct SeparableRun {
   /** One past the last row that output row r - 1 reads. */
   int64_t end_row(int64_t r) const { return first_row(r - 1) + 3; }
 
-  // What the dense convolution multiplies, [row][column][k], for wide rows [begin, end) inside the image.
-  const float* stage(int64_t n, int64_t begin, int64_t end) const {
-    if (!b.has_dense_ || begin >= end) return nullptr;
+  // Input rows with their padding, for the dense convolution's wide rows from `begin` on.
+  struct Staged {
+    const float* a;
+    int64_t row, begin;
+  };
+  Staged stage(int64_t n, int64_t begin, int64_t end) const {
+    if (!b.has_dense_ || begin >= end) return {};
     const auto& c = b.dense_.conv;
     const T* image = x + n * in.H * in.W * in_channels;
-    const bool plain = c.size == 1 && c.stride == 1 && !c.top && !c.left && !c.bottom && !c.right;
-    if (plain && sizeof(T) == sizeof(float)) return reinterpret_cast<const float*>(image + begin * in.W * in_channels);
-    float* const to = memory().staged.take((end - begin) * wide.W * b.dense_.k);
-    if (plain) {
-      widen_all(image + begin * in.W * in_channels, (end - begin) * in.W * in_channels, to);
-      return to;
+    if (!b.takes_planar()) {
+      const int64_t row = in.W * in_channels;
+      image += begin * row;
+      if (sizeof(T) == sizeof(float)) return {reinterpret_cast<const float*>(image), row, begin};
+      float* const to = memory().staged.take((end - begin) * row);
+      widen_all(image, (end - begin) * row, to);
+      return {to, row, begin};
     }
-    float* at = to;
-    for (int64_t h = begin; h < end; h++) {
-      for (int64_t w = 0; w < wide.W; w++) {
-        const int64_t left = w * c.stride - c.left, from = std::max<int64_t>(left, 0), until = std::min(left + c.size, in.W);
-        for (int64_t kh = 0; kh < c.size; kh++, at += c.size * in_channels) {
-          const int64_t ih = h * c.stride - c.top + kh;
-          const bool inside = ih >= 0 && ih < in.H && from < until;
-          if (!inside || until - from < c.size) std::fill(at, at + c.size * in_channels, 0.f);
-          if (!inside) continue;
-          const T* source = image + (ih * in.W + from) * in_channels;
-          float* target = at + (from - left) * in_channels;
-          for (int64_t i = 0; i < (until - from) * in_channels; i++) target[i] = widen(source[i]);
-        }
+    const int64_t row = (in.W + c.left + c.right) * in_channels, first = begin * c.stride - c.top, rows = (end - 1 - begin) * c.stride + c.size;
+    float* const to = memory().staged.take(rows * row);
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t h = first + r;
+      float* const at = to + r * row;
+      if (h < 0 || h >= in.H) {
+        std::fill(at, at + row, 0.f);
+        continue;
       }
+      float* const pixels = at + c.left * in_channels;
+      std::fill(at, pixels, 0.f);
+      if (planar) {
+        for (int64_t i = 0; i < in_channels; i++) interleave(image + (i * in.H + h) * in.W, in.W, in_channels, pixels + i);
+      } else {
+        widen_all(image + h * in.W * in_channels, in.W * in_channels, pixels);
+      }
+      std::fill(at + row - c.right * in_channels, at + row, 0.f);
     }
-    return to;
+    return {to, row, begin};
   }
 
-  // One panel of wide row h to `to`, blocks `stride` floats apart; staged: row h's part of stage().
-  void widen_row(int64_t n, int64_t h, const float* staged, const Panel& panel, float* to, int64_t stride) const {
+  // One panel of wide row h to `to`, blocks `stride` floats apart.
+  void widen_row(int64_t n, int64_t h, const Staged& staged, const Panel& panel, float* to, int64_t stride) const {
     const bool inside = h >= 0 && h < wide.H;
     const int64_t left = b.depthwise_.left * kLanes, right = b.depthwise_.right * kLanes;
     for (int64_t i = 0; i < panel.blocks; i++) {
@@ -331,8 +352,10 @@ struct SeparableRun {
     }
     if (!inside || !b.has_dense_) return;
     const auto& d = b.dense_;
-    isa.dense({staged, d.k, wide.W, 1, d.k, 0, d.weights.data() + panel.weights, d.bias.data() + panel.block * kLanes, panel.blocks,
-               d.conv.lo, d.conv.hi, nullptr, to + left, kLanes, stride});
+    const auto& c = d.conv;
+    const float* a = staged.a + (h - staged.begin) * c.stride * staged.row;
+    isa.dense({a, c.stride * in_channels, wide.W, c.size, c.size * in_channels, staged.row, d.weights.data() + panel.weights, d.bias.data() + panel.block * kLanes, panel.blocks,
+               c.lo, c.hi, nullptr, to + left, kLanes, stride});
   }
 
   void depthwise_row(int64_t block, const float* const rows[3], float* to) const {
@@ -344,13 +367,12 @@ struct SeparableRun {
   // The panels' wide rows share one place.
   void by_panels(int64_t n, int64_t r0, int64_t r1, int64_t p0, int64_t p1, float* mid) const {
     const int64_t begin = first_row(r0), end = end_row(r1), stride = (end - begin) * row;
-    const int64_t inner = std::max<int64_t>(begin, 0);
-    const float* staged = stage(n, inner, std::min(end, wide.H));
+    const Staged staged = stage(n, std::max<int64_t>(begin, 0), std::min(end, wide.H));
     float* const w = memory().wide.take(kPanel * stride);
     for (int64_t p = p0; p < p1; p++) {
       const auto& panel = b.dense_.panels[p];
       for (int64_t h = begin; h < end; h++) {
-        widen_row(n, h, staged + (h - inner) * wide.W * b.dense_.k, panel, w + (h - begin) * row, stride);
+        widen_row(n, h, staged, panel, w + (h - begin) * row, stride);
       }
       for (int64_t i = 0; i < panel.blocks; i++) {
         for (int64_t r = r0; r < r1; r++) {
@@ -371,10 +393,9 @@ struct SeparableRun {
     auto place = [&](int64_t h) { return w + (h - begin) % ring * row; };
     for (int64_t r = r0, h = begin; r < r1; r += step) {
       const int64_t count = std::min(step, r1 - r), end = end_row(r + count);
-      const int64_t inner = std::max<int64_t>(h, 0);
-      const float* staged = stage(n, inner, std::min(end, wide.H));
+      const Staged staged = stage(n, std::max<int64_t>(h, 0), std::min(end, wide.H));
       for (const auto& panel : b.dense_.panels) {
-        for (int64_t i = h; i < end; i++) widen_row(n, i, staged + (i - inner) * wide.W * b.dense_.k, panel, place(i) + panel.block * stride, stride);
+        for (int64_t i = h; i < end; i++) widen_row(n, i, staged, panel, place(i) + panel.block * stride, stride);
         for (int64_t block = panel.block; block < panel.block + panel.blocks; block++) {
           for (int64_t k = 0; k < count; k++) {
             const int64_t top = first_row(r + k);
@@ -479,10 +500,10 @@ struct SeparableRun {
 };
 
 template <class T>
-void SeparableBlock::run(const T* x, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const {
-  SeparableRun<T>(*this, size, x, residual, y).run(N, threads, parallel);
+void SeparableBlock::run(const T* x, bool planar, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const {
+  SeparableRun<T>(*this, size, x, residual, y, planar && takes_planar()).run(N, threads, parallel);
 }
-template void SeparableBlock::run<float>(const float*, const float*, int64_t, Size, float*, int, const Parallel&) const;
-template void SeparableBlock::run<bfloat16>(const bfloat16*, const bfloat16*, int64_t, Size, bfloat16*, int, const Parallel&) const;
+template void SeparableBlock::run<float>(const float*, bool, const float*, int64_t, Size, float*, int, const Parallel&) const;
+template void SeparableBlock::run<bfloat16>(const bfloat16*, bool, const bfloat16*, int64_t, Size, bfloat16*, int, const Parallel&) const;
 
 }  // namespace mnv2

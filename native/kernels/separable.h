@@ -38,9 +38,12 @@ class SeparableBlock {
   // Size of y for x of this size; not positive where the kernel does not fit.
   Size out(Size in) const;
 
-  // x: [N, H, W, in]; residual (may be null) and y: [N, out(...), out]. threads: how many `parallel` runs on.
+  // Whether x may also come as [N, in, H, W]: a k x k convolution copies its input anyway.
+  bool takes_planar() const;
+
+  // x: [N, H, W, in], or planar; residual (may be null) and y: [N, out(...), out]. threads: how many `parallel` runs on.
   template <class T>
-  void run(const T* x, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const;
+  void run(const T* x, bool planar, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const;
 
  private:
   template <class T>

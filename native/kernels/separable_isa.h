@@ -14,17 +14,25 @@ static inline __attribute__((always_inline)) vec clamp(vec v, vec lo, vec hi) {
   return hi < v ? hi : v;
 }
 
-// M pixels x V registers of channels, from register v0 of the panel on.
+// Blocks [from, until) of the products, for M pixels x V registers of channels from register v0 of the panel on.
+// Between the parts of a sum y holds it.
 template <int M, int V, int Pixel>
-static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int64_t first, int64_t v0) {
+static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int64_t first, int64_t v0, int64_t from, int64_t until) {
   vec sum[M][V];
+  float* y[V];
   _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) {
-    const vec bias = load(t.bias + (v0 + v) * MNV2_LANES);
-    _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) sum[m][v] = bias;
+    const int64_t lane = (v0 + v) * MNV2_LANES;
+    y[v] = t.y + first * t.y_pixel + lane / kLanes * t.y_block + lane % kLanes;
+    if (from == 0) {
+      const vec bias = load(t.bias + lane);
+      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) sum[m][v] = bias;
+    } else {
+      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) sum[m][v] = load(y[v] + m * t.y_pixel);
+    }
   }
   const int64_t pixel = Pixel ? Pixel : t.pixel, row = t.blocks * kLanes;
-  const float* b = t.b + v0 * MNV2_LANES;
-  for (int64_t kb = 0; kb < t.k_blocks; kb++) {
+  const float* b = t.b + v0 * MNV2_LANES + from * t.k * row;
+  for (int64_t kb = from; kb < until; kb++) {
     const float* a = t.a + first * pixel + kb * t.k_stride;
     for (int64_t k = 0; k < t.k; k++, a++, b += row) {
       vec w[V];
@@ -37,44 +45,49 @@ static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int6
   }
   const vec lo = spread(t.lo), hi = spread(t.hi);
   _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) {
-    const int64_t lane = (v0 + v) * MNV2_LANES, at = lane / kLanes * t.y_block + lane % kLanes;
-    float* y = t.y + first * t.y_pixel + at;
-    if (t.add) {
-      const float* add = t.add + first * t.y_pixel + at;
-      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y + m * t.y_pixel, clamp(sum[m][v], lo, hi) + load(add + m * t.y_pixel));
+    if (until < t.k_blocks) {
+      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y[v] + m * t.y_pixel, sum[m][v]);
+    } else if (t.add) {
+      const float* add = t.add + (y[v] - t.y);
+      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y[v] + m * t.y_pixel, clamp(sum[m][v], lo, hi) + load(add + m * t.y_pixel));
     } else {
-      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y + m * t.y_pixel, clamp(sum[m][v], lo, hi));
+      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y[v] + m * t.y_pixel, clamp(sum[m][v], lo, hi));
     }
   }
 }
 
 template <int V, int Pixel, int M = MNV2_PIXELS>
-static inline __attribute__((always_inline)) void pixels(const DenseTiles& t, int64_t first, int64_t m, int64_t v0) {
+static inline __attribute__((always_inline)) void pixels(const DenseTiles& t, int64_t m, int64_t first, int64_t v0, int64_t from, int64_t until) {
   if constexpr (M > 0) {
-    if (m == M) tile<M, V, Pixel>(t, first, v0);
-    else pixels<V, Pixel, M - 1>(t, first, m, v0);
+    if (m == M) tile<M, V, Pixel>(t, first, v0, from, until);
+    else pixels<V, Pixel, M - 1>(t, m, first, v0, from, until);
   }
 }
 
 template <int V, int Pixel>
-static void column(const DenseTiles& t, int64_t v0) {
+static void column(const DenseTiles& t, int64_t v0, int64_t from, int64_t until) {
   // Tiles of even height: 49 pixels are better seven times seven than six times eight and one.
   const int64_t tiles = (t.m + MNV2_PIXELS - 1) / MNV2_PIXELS;
   for (int64_t i = 0; i < tiles; i++) {
     const int64_t first = t.m * i / tiles;
-    pixels<V, Pixel>(t, first, t.m * (i + 1) / tiles - first, v0);
+    pixels<V, Pixel>(t, t.m * (i + 1) / tiles - first, first, v0, from, until);
   }
 }
 
 template <int Pixel>
 static void panel(const DenseTiles& t) {
   const int64_t vectors = t.blocks * (kLanes / MNV2_LANES);
-  int64_t v = 0;
-  for (; v + MNV2_VECTORS <= vectors; v += MNV2_VECTORS) column<MNV2_VECTORS, Pixel>(t, v);
-  if constexpr (MNV2_VECTORS > 2) {
-    for (; v + 2 <= vectors; v += 2) column<2, Pixel>(t, v);
+  // The weights of one part of a long sum stay in the L1 cache while all pixels pass.
+  const int64_t part = t.m > MNV2_PIXELS ? (kPartOfSum + t.k - 1) / t.k : t.k_blocks;
+  for (int64_t from = 0, until; from < t.k_blocks; from = until) {
+    until = t.k_blocks - from < 2 * part ? t.k_blocks : from + part;
+    int64_t v = 0;
+    for (; v + MNV2_VECTORS <= vectors; v += MNV2_VECTORS) column<MNV2_VECTORS, Pixel>(t, v, from, until);
+    if constexpr (MNV2_VECTORS > 2) {
+      for (; v + 2 <= vectors; v += 2) column<2, Pixel>(t, v, from, until);
+    }
+    for (; v < vectors; v++) column<1, Pixel>(t, v, from, until);
   }
-  for (; v < vectors; v++) column<1, Pixel>(t, v);
 }
 
 static void dense_tiles(const DenseTiles& t) {
