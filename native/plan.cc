@@ -77,7 +77,10 @@ void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at,
     if (is_plain(conv, 2) && w[2] == 3 && w[3] == 3 && w[0] == weight(last)[1] && w[0] == g.nodes[conv.inputs[0]].shape[1] && conv.attrs.integers("stride")[0] <= 2) {
       parts.insert(parts.begin(), depthwise);
       const int first = before(at[depthwise]);
-      if (first >= 0 && dense(at[first], std::numeric_limits<int64_t>::max())) parts.insert(parts.begin(), first);
+      // A pointwise convolution behind another depthwise one ends that block (MobileNetV1): it does not begin this.
+      const int second = first >= 0 ? before(at[first]) : -1;
+      const bool taken = second >= 0 && g.nodes[at[second].conv].op == "depthwiseConv2d";
+      if (first >= 0 && !taken && dense(at[first], std::numeric_limits<int64_t>::max())) parts.insert(parts.begin(), first);
     }
   }
   Step block;

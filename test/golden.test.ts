@@ -61,6 +61,18 @@ describeData.each(['tfslim', 'onnxzoo'])('%s', (name) => {
   });
 });
 
+test.each(data ? ['tfslim', 'onnxzoo'] : [])('%s: the fused features are the plain ones within 1e-5', async (name) => {
+  const { model, weights, feed } = await backbone(name);
+  const pooled = async (fuse: boolean): Promise<number[]> => {
+    using program = compile({ logits: model.eval().call(input('image', [-1, 3, 224, 224])) }, { weights, fuse });
+    return Array.from((await program.run({ image: feed }, { fetch: ['pool'] }))['pool']!.data, Number);
+  };
+  const [plain, fused] = [await pooled(false), await pooled(true)];
+  const worst = Math.max(...plain.map((v, i) => Math.abs(v - fused[i]!)));
+  expect(worst / Math.max(...plain.map(Math.abs))).toBeLessThan(1e-5);
+  weights.dispose();
+});
+
 interface Golden {
   config: { labels: number[]; steps: number; optimizer: { lr: number; momentum?: number }; bn_momentum?: number };
   losses: number[];

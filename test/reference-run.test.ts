@@ -7,16 +7,34 @@ import path from 'node:path';
 const data = process.env['MNV2_DATA'];
 if (!data) console.warn('skipped: MNV2_DATA is not set, the scenes are not there');
 
-(data ? test : test.skip)('20 epochs end at 95% of held-out images or better, and a fresh process names a TIFF', () => {
+(data ? describe : describe.skip)('the reference run', () => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mnv2-reference-'));
+  afterAll(() => fs.rmSync(dir, { recursive: true }));
   const run = (...args: string[]) => spawnSync(process.execPath, [path.resolve('bin/mnv2-torch.js'), ...args], { encoding: 'utf8', env: { ...process.env, XDG_CACHE_HOME: dir } });
-  const out = path.join(dir, 'run');
-  const trained = run('train', path.join(data!, 'ucmerced'), '--weights', path.join(data!, 'weights/mobilenet_v2_tfslim.safetensors'), '--freeze', 'features', '--epochs', '20', '--batch-size', '16', '--device', 'cpu', '--out', out, '--json', '--quiet');
-  expect(trained.stderr).toBe('');
-  const epochs = trained.stdout.trim().split('\n').map((l) => JSON.parse(l) as { event: string; valid: { accuracy: number } }).filter((e) => e.event === 'epoch');
-  expect(epochs).toHaveLength(20);
-  expect(epochs.at(-1)!.valid.accuracy).toBeGreaterThanOrEqual(0.95);
-  const { stdout } = run('predict', path.join(out, 'best.safetensors'), path.join(data!, 'ucmerced-tif/harbor/harbor00.tif'), '--json');
-  expect((JSON.parse(stdout) as { predictions: { label: string }[] }).predictions[0]!.label).toBe('harbor');
-  fs.rmSync(dir, { recursive: true });
-}, 600_000);
+
+  /** Validation accuracies of the 20 epochs. */
+  function accuracies(seed: number, precision: 'fp32' | 'bf16'): number[] {
+    const args = ['--freeze', 'features', '--epochs', '20', '--batch-size', '16', '--device', 'cpu', '--seed', String(seed), '--precision', precision];
+    const trained = run('train', path.join(data!, 'ucmerced'), '--weights', path.join(data!, 'weights/mobilenet_v2_tfslim.safetensors'), ...args, '--out', path.join(dir, `${precision}-${seed}`), '--json', '--quiet');
+    expect(trained.stderr).toBe('');
+    const events = trained.stdout.trim().split('\n').map((l) => JSON.parse(l) as { event: string; valid: { accuracy: number } });
+    return events.filter((e) => e.event === 'epoch').map((e) => e.valid.accuracy);
+  }
+  const last = { fp32: [] as number[], bf16: [] as number[] };
+
+  test('20 epochs end at 95% of held-out images or better, and a fresh process names a TIFF', () => {
+    const epochs = accuracies(0, 'fp32');
+    expect(epochs).toHaveLength(20);
+    last.fp32.push(epochs.at(-1)!);
+    expect(last.fp32[0]).toBeGreaterThanOrEqual(0.95);
+    const { stdout } = run('predict', path.join(dir, 'fp32-0/best.safetensors'), path.join(data!, 'ucmerced-tif/harbor/harbor00.tif'), '--json');
+    expect((JSON.parse(stdout) as { predictions: { label: string }[] }).predictions[0]!.label).toBe('harbor');
+  }, 600_000);
+
+  test('bf16 ends within 0.3 points of fp32, over three seeds', () => {
+    for (const seed of [1, 2]) last.fp32.push(accuracies(seed, 'fp32').at(-1)!);
+    for (const seed of [0, 1, 2]) last.bf16.push(accuracies(seed, 'bf16').at(-1)!);
+    const mean = (v: number[]): number => v.reduce((a, b) => a + b, 0) / v.length;
+    expect(Math.abs(mean(last.bf16) - mean(last.fp32))).toBeLessThanOrEqual(0.003);
+  }, 600_000);
+});
