@@ -106,7 +106,16 @@ export interface NativeEngine {
   /** nothing but the queue's round trip; used by the bench and by tests */
   ping(): Promise<void>;
   memory(): Promise<{ allocated: number; reserved: number; peak: number }>;
+  /** seconds of one 3 x 3 depthwise convolution of [N, C, H, W], in each of some samples */
+  timeDepthwise(work: { route: string; dtype: DType; shape: readonly number[]; stride: number; samples: number }): Promise<DepthwiseTimes>;
+  /** seconds of one copy of `bytes` within the device */
+  timeCopy(work: { bytes: number; samples: number }): Promise<Float64Array>;
   dispose(): void;
+}
+export interface DepthwiseTimes {
+  forward: Float64Array;
+  inputGradient: Float64Array;
+  weightGradient: Float64Array;
 }
 export interface NativeWeights {
   set(entries: { name: string; data: HostArray; shape: readonly number[]; dtype: DType }[]): Promise<void>;

@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "images_napi.h"
 #include "program.h"
+#include "timing.h"
 
 namespace mnv2 {
 namespace {
@@ -38,6 +39,12 @@ std::vector<Napi::ObjectReference> hold(std::initializer_list<Napi::Value> value
   return references;
 }
 
+Napi::Float64Array seconds_to(Napi::Env env, const std::vector<double>& values) {
+  auto out = Napi::Float64Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), out.Data());
+  return out;
+}
+
 AddonData& data_of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
 class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
@@ -50,6 +57,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     return DefineClass(env, "Engine",
                        {InstanceAccessor("device", &EngineWrap::get_device, nullptr), InstanceAccessor("threads", &EngineWrap::get_threads, nullptr),
                         InstanceMethod("ping", &EngineWrap::ping), InstanceMethod("memory", &EngineWrap::memory),
+                        InstanceMethod("timeDepthwise", &EngineWrap::time_depthwise), InstanceMethod("timeCopy", &EngineWrap::time_copy),
                         InstanceMethod("dispose", &EngineWrap::dispose)});
   }
 
@@ -82,6 +90,36 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
         return out;
       };
     }, hold({Value()}));
+  }
+  Napi::Value time_depthwise(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto work = info[0].As<Napi::Object>();
+      const auto shape = integers_from(work.Get("shape"), "shape");
+      const DepthwiseCase c{device, dtype_from(text_at(work, "dtype")), text_at(work, "route"), shape.at(0), shape.at(1), shape.at(2), shape.at(3),
+                            static_cast<int64_t>(number_at(work, "stride"))};
+      const int samples = static_cast<int>(number_at(work, "samples"));
+      return core->submit(info.Env(), [c, samples]() -> Settle {
+        const auto times = mnv2::time_depthwise(c, samples);
+        return [times](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out.Set("forward", seconds_to(env, times.forward));
+          out.Set("inputGradient", seconds_to(env, times.input_gradient));
+          out.Set("weightGradient", seconds_to(env, times.weight_gradient));
+          return out;
+        };
+      }, hold({Value()}));
+    });
+  }
+  Napi::Value time_copy(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto work = info[0].As<Napi::Object>();
+      const auto bytes = static_cast<int64_t>(number_at(work, "bytes"));
+      const int samples = static_cast<int>(number_at(work, "samples"));
+      return core->submit(info.Env(), [device = device, bytes, samples]() -> Settle {
+        const auto times = mnv2::time_copy(device, bytes, samples);
+        return [times](Napi::Env env) -> Napi::Value { return seconds_to(env, times); };
+      }, hold({Value()}));
+    });
   }
   void dispose(const Napi::CallbackInfo&) { core->close(); }
 };

@@ -65,6 +65,13 @@ DeviceMemory device_memory(at::Device device) {
   return {m.allocated, m.reserved, m.peak};
 }
 
+void synchronize(at::Device device) {
+#ifdef MNV2_CUDA
+  if (device.is_cuda()) cuda_synchronize();
+#endif
+  (void)device;
+}
+
 void start_engine_thread(at::Device device, int threads) {
   install_cpu_allocator();
   at::set_num_threads(threads);

@@ -25,6 +25,8 @@ struct DeviceMemory {
   double allocated = 0, reserved = 0, peak = 0;  // bytes
 };
 DeviceMemory device_memory(at::Device device);
+/** Returns when everything queued on the device is done. */
+void synchronize(at::Device device);
 
 /** Once, at the start of an engine's thread: its device, its threads, no gradients unless asked. */
 void start_engine_thread(at::Device device, int threads);

@@ -54,6 +54,8 @@ at::Tensor depthwise(const Inputs& in, const Attrs& a, const RunContext& c) {
     if (route == "native") return native_depthwise(x, weight, bias, a);
     if (route != "fused") return convolution(x, weight, bias, a, x.size(1));
     weight = in[1];  // the kernel keeps filters in float32
+  } else if (a.text("route") == "native") {
+    return convolution(x, weight, bias, a, x.size(1));
   }
   if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation"))) return convolution(x, in_bf16(weight, c), bias, a, x.size(1));
   const auto y = depthwise_conv(x, weight, stride[0], pads);

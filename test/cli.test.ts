@@ -34,6 +34,8 @@ describe('usage', () => {
     [['train', 'images', '--optimizer', 'adm'], /Invalid values/],
     [['train', 'images', '--epochs', '0'], /epochs: expected a whole number of at least 1, got 0/],
     [['train', 'images', '--device', 'tpu'], /device: expected auto, cpu, cuda or cuda:n, got 'tpu'/],
+    [['bench', '--n', '0'], /--n: expected a whole number of at least 1, got 0/],
+    [['bench', 'depthwise', '--arch', 'mobilenet_v1'], /--arch belongs to 'bench network'/],
     [['summary', '--width', '-1'], /widthMult: expected a number above 0/],
   ])('%j ends with 2 and says why', (args, message) => {
     const { status, stderr } = run(...args);
@@ -42,13 +44,52 @@ describe('usage', () => {
   });
   test('help lists the commands and the exit codes', () => {
     const { status, stdout } = run('--help');
-    for (const word of ['train', 'eval', 'predict', 'summary', 'doctor', 'setup', 'Exit codes']) expect(stdout).toContain(word);
+    for (const word of ['train', 'eval', 'predict', 'summary', 'bench', 'doctor', 'setup', 'Exit codes']) expect(stdout).toContain(word);
     expect(status).toBe(0);
   });
   test('a CUDA device that is not there is an environment error', () => {
     const { status, stderr } = run('train', 'images', ...SMALL, '--device', 'cuda:63');
     expect(stderr).toMatch(/device 'cuda:63'/);
     expect(status).toBe(3);
+  });
+});
+
+describe('bench', () => {
+  const spread = { n: expect.any(Number), median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
+  const ordered = ({ min, median, max }: { min: number; median: number; max: number }): boolean => min > 0 && min <= median && median <= max;
+
+  test('network: one JSON line with what was measured on what', () => {
+    const { status, stdout } = run('bench', '--size', '32', '--width', '0.35', '--batch-size', '4', '--n', '2', '--threads', '1', '--device', 'cpu', '--json');
+    expect(status).toBe(0);
+    expect(stdout.trim().split('\n')).toHaveLength(1);
+    const result = JSON.parse(stdout) as { rows: { work: string; batch: number; ms: never; imagesPerSecond: number }[] };
+    expect(result).toMatchObject({ bench: 'network', arch: 'mobilenet_v2', size: 32, batchSize: 4, precision: 'fp32', device: 'cpu', threads: 1, libtorch: expect.any(String), node: process.version });
+    expect(result.rows.map((r) => [r.work, r.batch])).toEqual([['inference', 1], ['inference', 4], ['training step', 4], ['head step', 4]]);
+    for (const row of result.rows) {
+      expect(row.ms).toMatchObject(spread);
+      expect(ordered(row.ms)).toBe(true);
+      expect(row.imagesPerSecond).toBeGreaterThan(0);
+    }
+  });
+  test('depthwise: every shape of MobileNetV2 on each route, against a copy', () => {
+    const { status, stdout } = run('bench', 'depthwise', '--size', '32', '--batch-size', '2', '--n', '1', '--threads', '1', '--device', 'cpu', '--json');
+    expect(status).toBe(0);
+    const result = JSON.parse(stdout) as { copyBandwidth: number; rows: { dtype: string; route: string; layers: number; forward: { ms: never; bytes: number; shareOfCopy: number } }[] };
+    expect(result.copyBandwidth).toBeGreaterThan(0);
+    const fused = result.rows.filter((r) => r.dtype === 'float32' && r.route === 'fused');
+    expect(fused.reduce((a, r) => a + r.layers, 0)).toBe(17);
+    expect(result.rows).toHaveLength(4 * fused.length); // two types, two routes
+    for (const { forward } of result.rows) {
+      expect(ordered(forward.ms)).toBe(true);
+      // Bytes over time over the copy's bandwidth, computed again.
+      expect(forward.shareOfCopy).toBeCloseTo((1000 * forward.bytes) / (forward.ms as { median: number }).median / result.copyBandwidth, 9);
+    }
+    expect(fused[0]!.forward.bytes).toBe(2 * 2 * 32 * 16 * 16 * 4 + 32 * 9 * 4);
+  });
+  test('a table for people', () => {
+    const { stdout } = run('bench', '--arch', 'mobilenet_v1', '--size', '32', '--width', '0.25', '--batch-size', '4', '--n', '1', '--device', 'cpu');
+    expect(stdout).toMatch(/^mobilenet_v1, 32 px, fp32, on cpu\ninference +batch 1 .* ms +\d+ images\/s .*p99/);
+    expect(stdout.trim().split('\n')).toHaveLength(5);
   });
 });
 

@@ -11,6 +11,7 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),
   summary: () => import('./summary.js'),
+  bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),
   setup: () => import('./setup.js'),
 };
@@ -20,6 +21,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
   const named = argv.find((a) => !a.startsWith('-'));
   const load = named !== undefined ? COMMANDS[named] : undefined;
+  // A reader that has seen enough (`| head`) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
   let failed: string | undefined;
   const cli = yargs([...argv])
     .scriptName('mnv2-torch')

@@ -76,7 +76,8 @@ export type DepthwiseRoute = 'auto' | 'cudnn' | 'native' | 'fused';
 
 /**
  * Depthwise 2-D convolution: each channel has its own filters (MobileNet V1, section 3.1).
- * On CUDA, `route` picks libtorch's cuDNN path, its native depthwise kernels, or this package's fused kernel.
+ * On CUDA, `route` picks libtorch's cuDNN path, its native depthwise kernels, or this package's fused kernel; on the
+ * CPU, 'native' is libtorch's convolution and every other route this package's kernel.
  * @param x [N, C, H, W]
  * @param weight [C * m, 1, kH, kW] for a channel multiplier m
  * @returns [N, C * m, H', W']

@@ -38,6 +38,8 @@ DeviceMemory cuda_memory(at::Device device) {
           static_cast<double>(stats.allocated_bytes[all].peak)};
 }
 
+void cuda_synchronize() { c10::cuda::device_synchronize(); }
+
 void enter_cuda_device(at::Device device) {
   at::globalContext().lazyInitDevice(device.type());
   c10::cuda::set_device(device.index());

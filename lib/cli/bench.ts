@@ -1,0 +1,120 @@
+// `mnv2-torch bench`: how fast this machine is, as a table or one JSON line. The measuring is bench/'s.
+import os from 'node:os';
+import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
+import { native } from '../native.js';
+import { UsageError } from '../errors.js';
+import { benchDepthwise, type DepthwiseFigure, type DepthwiseMachine, type DepthwiseRow } from '../bench/depthwise.js';
+import { benchNetwork, type NetworkRow } from '../bench/network.js';
+import { resolveDevice } from '../tensor/engine.js';
+import { ARCHITECTURES, createModel, loadCheckpoint, type Arch } from '../train/checkpoint.js';
+
+interface BenchArguments {
+  what: 'network' | 'depthwise';
+  arch?: Arch;
+  width?: number;
+  weights?: string;
+  size?: number;
+  batchSize: number;
+  precision: 'fp32' | 'bf16';
+  device: string;
+  threads?: number;
+  n: number;
+  json: boolean;
+}
+
+/** What every figure depends on besides the options. */
+function machine(): Record<string, unknown> {
+  const { package: version, libtorch, cuda, cpuCapability } = native().buildInfo();
+  const gpu = native().cudaDevices()[0]?.name;
+  return { package: version, libtorch, cuda, node: process.version, cpu: os.cpus()[0]?.model ?? '', cpuCapability, ...(gpu && { gpu }) };
+}
+
+const milliseconds = (v: number): string => (v < 10 ? v.toPrecision(3) : v.toFixed(1));
+
+function networkLine(r: NetworkRow): string {
+  const { median, min, max, p99, n } = r.ms;
+  const range = `${milliseconds(min)} to ${milliseconds(max)}, n ${n}${p99 === undefined ? '' : `, p99 ${milliseconds(p99)}`}`;
+  return `${r.work.padEnd(14)} batch ${String(r.batch).padEnd(4)} ${milliseconds(median).padStart(7)} ms  ${r.imagesPerSecond.toFixed(0).padStart(7)} images/s  (${range})`;
+}
+
+const DEPTHWISE_HEAD = 'channels   input  stride layers dtype    route      MB  |  forward ms, of copy |  input grad       |  weight grad';
+
+function depthwiseLine(r: DepthwiseRow): string {
+  const figure = ({ ms, shareOfCopy }: DepthwiseFigure): string => `${milliseconds(ms.median).padStart(8)} ${(100 * shareOfCopy).toFixed(0).padStart(4)}%`;
+  const shape = `${String(r.channels).padStart(8)} ${`${r.height}x${r.width}`.padStart(7)} ${String(r.stride).padStart(6)} ${String(r.layers).padStart(6)}`;
+  return `${shape} ${r.dtype.padEnd(8)} ${r.route.padEnd(6)} ${(r.forward.bytes / 1e6).toFixed(1).padStart(7)}  | ${figure(r.forward)}       | ${figure(r.inputGradient)}    | ${figure(r.weightGradient)}`;
+}
+
+/** Hands rows to `each` and gives what the generator returns. */
+async function drain<Row, End>(rows: AsyncGenerator<Row, End>, each: (row: Row) => void): Promise<End> {
+  for (;;) {
+    const next = await rows.next();
+    if (next.done) return next.value;
+    each(next.value);
+  }
+}
+
+async function handler(a: BenchArguments): Promise<void> {
+  const whole = (name: string, value: number, least: number): void => {
+    if (!Number.isInteger(value) || value < least) throw new UsageError(`--${name}: expected a whole number of at least ${least}, got ${value}`);
+  };
+  whole('batch-size', a.batchSize, 2);
+  whole('n', a.n, 1);
+  const device = resolveDevice(a.device);
+  const line = (text: string): void => {
+    if (!a.json) process.stdout.write(`${text}\n`);
+  };
+  const shared = { batchSize: a.batchSize, device, threads: a.threads, n: a.n };
+  const rows: object[] = [];
+  const show = <Row extends object>(format: (row: Row) => string) => (row: Row): void => {
+    rows.push(row);
+    line(format(row));
+  };
+
+  let settings: object;
+  let found: object;
+  if (a.what === 'depthwise') {
+    for (const flag of ['arch', 'width', 'weights'] as const) {
+      if (a[flag] !== undefined) throw new UsageError(`--${flag} belongs to 'bench network'; 'bench depthwise' takes MobileNetV2's shapes at --size`);
+    }
+    const size = a.size ?? 224;
+    whole('size', size, 32);
+    settings = { size, batchSize: a.batchSize };
+    line(`depthwise 3x3 convolutions of MobileNetV2, ${size} px, batch ${a.batchSize}, on ${device}\n${DEPTHWISE_HEAD}`);
+    const end: DepthwiseMachine = await drain(benchDepthwise({ ...shared, size }), show(depthwiseLine));
+    line(`a copy within the device moves ${(end.copyBandwidth / 1e9).toFixed(1)} GB/s`);
+    found = end;
+  } else {
+    const checkpoint = a.weights ? await loadCheckpoint(a.weights) : undefined;
+    const arch = a.arch ?? checkpoint?.arch ?? 'mobilenet_v2';
+    const { numClasses: classes = 21, ...options } = checkpoint?.options ?? {};
+    const size = a.size ?? checkpoint?.preprocess?.size ?? 224;
+    whole('size', size, 32);
+    const model = () => createModel(arch, { ...options, numClasses: classes, ...(a.width !== undefined && { widthMult: a.width }) });
+    settings = { arch, model: model().options, size, batchSize: a.batchSize, precision: a.precision };
+    line(`${arch}, ${size} px, ${a.precision}, on ${device}`);
+    found = await drain(benchNetwork({ ...shared, model, classes, size, precision: a.precision }), show(networkLine));
+  }
+  if (a.json) process.stdout.write(`${JSON.stringify({ bench: a.what, ...machine(), ...found, ...settings, rows })}\n`);
+}
+
+export const command: CommandModule<object, BenchArguments> = {
+  command: 'bench [what]',
+  describe: 'how fast this machine runs and trains a network',
+  builder: ((y: Argv) =>
+    y
+      .positional('what', { choices: ['network', 'depthwise'] as const, default: 'network' as const, describe: "inference and training steps, or every depthwise convolution on each route" })
+      .options({
+        arch: { choices: ARCHITECTURES, describe: 'network (default mobilenet_v2, or what the weights say)' },
+        width: { type: 'number', describe: 'width multiplier (default 1, or what the weights say)' },
+        weights: { type: 'string', describe: 'a checkpoint: its network and image size are timed' },
+        size: { type: 'number', describe: 'side of the images, pixels (default 224, or what the weights say)' },
+        'batch-size': { type: 'number', default: 16, describe: 'images a step' },
+        precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const },
+        device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
+        threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
+        n: { type: 'number', default: 7, describe: 'samples of each figure' },
+        json: { type: 'boolean', default: false, describe: 'one JSON line' },
+      })) as never,
+  handler: (a: ArgumentsCamelCase<BenchArguments>) => handler(a),
+};
