@@ -79,6 +79,26 @@ at::Tensor norm_act_kernels(const at::Tensor& x, const at::Tensor& weight, const
   return y;
 }
 
+/** Fills dx, dweight and dbias where they are defined; `training`: through the batch's statistics. */
+void norm_act_backward_kernels(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Statistics& kept,
+                               Act act, bool training, at::Tensor& dx, at::Tensor& dweight, at::Tensor& dbias) {
+#ifdef MNV2_CUDA
+  if (x.is_cuda()) return cuda_norm_act_backward(dy, x, weight, bias, kept.mean, kept.rstd, act, training, dx, dweight, dbias);
+#endif
+  const int64_t channels = x.size(1), rows = x.numel() / channels;
+  by_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    auto* kernel = training ? bn_act_backward<T> : bn_act_eval_backward<T>;
+    kernel(data<T>(dy), data<T>(x), data<float>(kept.mean), data<float>(kept.rstd), data<float>(weight), data<float>(bias), act, rows,
+           channels, data<T>(dx), data<float>(dweight), data<float>(dbias), parallel());
+  });
+}
+
+void refuse_single(const at::Tensor& x) {
+  if (x.numel() > x.size(1)) return;
+  throw Failure("USAGE", "batchNorm2d in training mode needs more than one value per channel: use a larger batch or image, or drop the last batch of one");
+}
+
 struct NormActFunction : torch::autograd::Function<NormActFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight, const Variable& bias,
                           const Variable& residual, const at::Tensor& running_mean, const at::Tensor& running_var, bool training,
@@ -100,7 +120,6 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
     const bool training = context->saved_data["training"].toBool();
     const auto act = static_cast<Act>(context->saved_data["act"].toInt());
     const auto dy = gradients[0].to(x.scalar_type()).contiguous(kLayout);
-    const int64_t channels = x.size(1), rows = x.numel() / channels;
     at::Tensor dx, dweight, dbias;
     if (context->needs_input_grad(0)) dx = at::empty_like(x);
     if (training || context->needs_input_grad(1) || context->needs_input_grad(2)) {
@@ -108,18 +127,7 @@ struct NormActFunction : torch::autograd::Function<NormActFunction> {
       dbias = at::empty_like(bias);
     }
     const auto dresidual = context->saved_data["residual"].toBool() ? dy : at::Tensor();
-#ifdef MNV2_CUDA
-    if (x.is_cuda()) {
-      cuda_norm_act_backward(dy, x, weight, bias, mean, rstd, act, training, dx, dweight, dbias);
-      return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}, {}};
-    }
-#endif
-    by_type(x, [&](auto* type) {
-      using T = std::remove_pointer_t<decltype(type)>;
-      auto* kernel = training ? bn_act_backward<T> : bn_act_eval_backward<T>;
-      kernel(data<T>(dy), data<T>(x), data<float>(mean), data<float>(rstd), data<float>(weight), data<float>(bias), act, rows,
-             channels, data<T>(dx), data<float>(dweight), data<float>(dbias), parallel());
-    });
+    norm_act_backward_kernels(dy, x, weight, bias, {mean, rstd}, act, training, dx, dweight, dbias);
     return {dx, dweight, dbias, dresidual, {}, {}, {}, {}, {}, {}, {}};
   }
 };
@@ -141,6 +149,17 @@ at::Tensor depthwise_kernels(const at::Tensor& x, const at::Tensor& weight, int6
   return y;
 }
 
+void depthwise_backward_kernels(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
+                                at::Tensor& dx, at::Tensor& dweight) {
+#ifdef MNV2_CUDA
+  if (x.is_cuda()) return cuda_depthwise_backward(dy, x, weight, stride, pads, dx, dweight);
+#endif
+  by_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    depthwise_backward<T>(data<T>(dy), data<T>(x), data<T>(weight), shape_of(x, stride, pads), data<T>(dx), data<T>(dweight), parallel());
+  });
+}
+
 struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight, int64_t stride, std::vector<int64_t> pads) {
     at::AutoDispatchBelowADInplaceOrView below;
@@ -153,22 +172,76 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1];
-    const auto shape = shape_of(x, context->saved_data["stride"].toInt(), context->saved_data["pads"].toIntVector());
     const auto dy = gradients[0].to(x.scalar_type()).contiguous(kLayout);
     at::Tensor dx, dweight;
     if (context->needs_input_grad(0)) dx = at::empty_like(x);
     if (context->needs_input_grad(1)) dweight = at::empty_like(weight);
+    depthwise_backward_kernels(dy, x, weight, context->saved_data["stride"].toInt(), context->saved_data["pads"].toIntVector(), dx, dweight);
+    return {dx, dweight, {}, {}};
+  }
+};
+
+struct NormDepthwiseNormFunction : torch::autograd::Function<NormDepthwiseNormFunction> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight_before, const Variable& bias_before,
+                          const Variable& weight, const Variable& weight_after, const Variable& bias_after, int64_t stride,
+                          std::vector<int64_t> pads, TrainedNorm before, TrainedNorm after) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    Statistics first, second;
+    at::Tensor y, z;
+    bool done = false;
+    refuse_single(x);
 #ifdef MNV2_CUDA
     if (x.is_cuda()) {
-      cuda_depthwise_backward(dy, x, weight, context->saved_data["stride"].toInt(), context->saved_data["pads"].toIntVector(), dx, dweight);
-      return {dx, dweight, {}, {}};
+      z = cuda_norm_depthwise_forward(x, before, weight, stride, pads, after, first.mean, first.rstd, y, second.mean, second.rstd);
+      done = true;
     }
 #endif
-    by_type(x, [&](auto* type) {
+    if (!done) {
+      auto norm = [](const at::Tensor& in, const TrainedNorm& n, Statistics& kept) {
+        return norm_act_kernels(in, n.weight, n.bias, n.running_mean, n.running_var, {}, {true, n.momentum, n.eps, n.act}, kept);
+      };
+      y = depthwise_kernels(norm(x, before, first), weight, stride, pads);
+      z = norm(y, after, second);
+    }
+    refuse_single(y);
+    context->save_for_backward({x, weight_before, bias_before, first.mean, first.rstd, weight, y, weight_after, bias_after, second.mean, second.rstd});
+    context->saved_data["stride"] = stride;
+    context->saved_data["pads"] = pads;
+    context->saved_data["before"] = static_cast<int64_t>(before.act);
+    context->saved_data["after"] = static_cast<int64_t>(after.act);
+    return z;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &x = saved[0], &weight_before = saved[1], &bias_before = saved[2], &weight = saved[5], &y = saved[6], &weight_after = saved[7],
+               &bias_after = saved[8];
+    const Statistics first{saved[3], saved[4]}, second{saved[9], saved[10]};
+    const int64_t stride = context->saved_data["stride"].toInt();
+    const auto pads = context->saved_data["pads"].toIntVector();
+    const auto before = static_cast<Act>(context->saved_data["before"].toInt()), after = static_cast<Act>(context->saved_data["after"].toInt());
+    const auto dz = gradients[0].to(y.scalar_type()).contiguous(kLayout);
+    auto dx = at::empty_like(x), dweight = at::empty_like(weight);
+    auto dweight_before = at::empty_like(weight_before), dbias_before = at::empty_like(bias_before);
+    auto dweight_after = at::empty_like(weight_after), dbias_after = at::empty_like(bias_after);
+    const variable_list out{dx, dweight_before, dbias_before, dweight, dweight_after, dbias_after, {}, {}, {}, {}};
+#ifdef MNV2_CUDA
+    if (x.is_cuda()) {
+      cuda_norm_depthwise_backward(dz, x, weight_before, bias_before, first.mean, first.rstd, before, weight, stride, pads, y, weight_after,
+                                   bias_after, second.mean, second.rstd, after, dx, dweight_before, dbias_before, dweight, dweight_after, dbias_after);
+      return out;
+    }
+#endif
+    auto dy = at::empty_like(y), wide = at::empty_like(x), dwide = at::empty_like(x);
+    norm_act_backward_kernels(dz, y, weight_after, bias_after, second, after, true, dy, dweight_after, dbias_after);
+    by_type(x, [&](auto* type) {  // what the forward pass did not keep
       using T = std::remove_pointer_t<decltype(type)>;
-      depthwise_backward<T>(data<T>(dy), data<T>(x), data<T>(weight), shape, data<T>(dx), data<T>(dweight), parallel());
+      bn_act_eval_forward<T>(data<T>(x), nullptr, data<float>(first.mean), data<float>(first.rstd), data<float>(weight_before),
+                             data<float>(bias_before), before, x.numel() / x.size(1), x.size(1), data<T>(wide), parallel());
     });
-    return {dx, dweight, {}, {}};
+    depthwise_backward_kernels(dy, wide, weight, stride, pads, dwide, dweight);
+    norm_act_backward_kernels(dwide, x, weight_before, bias_before, first, before, true, dx, dweight_before, dbias_before);
+    return out;
   }
 };
 
@@ -199,9 +272,7 @@ bool norm_act_takes(const at::Tensor& x) {
 at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
                     const at::Tensor& running_var, const at::Tensor& residual, const NormAct& o) {
   const auto dense = x.contiguous(kLayout);
-  if (o.training && x.numel() == x.size(1)) {
-    throw Failure("USAGE", "batchNorm2d in training mode needs more than one value per channel: use a larger batch or image, or drop the last batch of one");
-  }
+  if (o.training) refuse_single(x);
   at::Tensor skip = residual.defined() ? residual.to(x.scalar_type()).contiguous(kLayout) : residual;
   if (at::GradMode::is_enabled()) {
     // Function::apply takes no undefined tensors: without a residual the running mean stands in and is not read.
@@ -210,6 +281,12 @@ at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Ten
   }
   Statistics kept;
   return norm_act_kernels(dense, weight, bias, running_mean, running_var, skip, o, kept);
+}
+
+at::Tensor norm_depthwise_norm(const at::Tensor& x, const TrainedNorm& before, const at::Tensor& weight, int64_t stride,
+                               at::IntArrayRef pads, const TrainedNorm& after) {
+  return NormDepthwiseNormFunction::apply(x.contiguous(kLayout), before.weight, before.bias, weight.contiguous(), after.weight, after.bias,
+                                          stride, pads.vec(), before, after);
 }
 
 }  // namespace mnv2

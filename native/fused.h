@@ -35,4 +35,18 @@ bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArray
  */
 at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads);
 
+/** A BatchNorm in training mode and the activation behind it. All [C] float32; running statistics may be moved. */
+struct TrainedNorm {
+  at::Tensor weight, bias, running_mean, running_var;
+  double momentum, eps;
+  Act act;
+};
+
+/**
+ * after(depthwise(before(x))) under autograd, for what depthwise_takes: the normalised input of the convolution is not
+ * kept, and on CUDA never written. Shapes as in depthwise_conv; weight as there.
+ */
+at::Tensor norm_depthwise_norm(const at::Tensor& x, const TrainedNorm& before, const at::Tensor& weight, int64_t stride,
+                               at::IntArrayRef pads, const TrainedNorm& after);
+
 }  // namespace mnv2

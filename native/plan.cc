@@ -94,6 +94,33 @@ void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at,
   at[node] = block;
 }
 
+/** norm_act, the depthwise convolution at `node`, norm_act: one step where all three train and nobody looks between. */
+void gather_norm_depthwise(const Graph& g, const Needs& needs, std::vector<Step>& at, std::vector<char>& absorbed, int node,
+                           const std::function<bool(int)>& differentiated) {
+  const auto& conv = g.nodes[node];
+  if (conv.op != "depthwiseConv2d" || absorbed[node] || at[node].node >= 0 || conv.inputs.size() > 2 || !is_plain(conv, 2)) return;
+  const auto& shape = g.nodes[conv.inputs[1]].shape;
+  const auto& route = conv.attrs.text("route");
+  if (shape[2] != 3 || shape[3] != 3 || shape[0] != g.nodes[conv.inputs[0]].shape[1] || conv.attrs.integers("stride")[0] > 2) return;
+  if (route != "auto" && route != "fused") return;
+  auto trains = [&](const Step& step) {
+    const bool known = step.act < 0 || g.nodes[step.act].op != "hardtanh";
+    return step.kind == Step::Kind::norm_act && step.residual < 0 && known && g.nodes[step.norm].attrs.flag("training");
+  };
+  const int from = conv.inputs[0], next = needs.uses[node] == 1 ? needs.reader[node] : -1;
+  if (next < 0 || g.nodes[next].op != "batchNorm2d" || g.nodes[next].inputs[0] != node) return;
+  const auto after = std::find_if(at.begin(), at.end(), [&](const Step& step) { return step.kind == Step::Kind::norm_act && step.norm == next; });
+  if (needs.uses[from] != 1 || !trains(at[from]) || after == at.end() || !trains(*after) || differentiated(from) || differentiated(node)) return;
+  Step step, own;
+  own.node = node;
+  step.kind = Step::Kind::norm_depthwise;
+  step.node = after->node;
+  step.parts = {at[from], own, *after};
+  absorbed[from] = absorbed[node] = 1;
+  at[from] = Step();
+  at[step.node] = step;
+}
+
 }  // namespace
 
 Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
@@ -150,6 +177,7 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
         fuse(step);
       }
     }
+    for (int i = 0; i < count; i++) gather_norm_depthwise(g, needs, at, absorbed, i, differentiated);
     // From the end: an expansion belongs to the block it begins before it is a pointwise convolution of its own.
     for (int i = count - 1; i >= 0; i--) gather_separable(g, needs, at, absorbed, i);
   }
@@ -210,11 +238,11 @@ std::vector<std::string> describe(const Graph& g, const Plan& plan) {
       if (index >= 0) line += (line.empty() ? "" : "+") + g.nodes[index].op;
     };
     auto whole = [&](const Step& fused) {
+      if (fused.kind == Step::Kind::op) return part(fused.node);
       part(fused.conv), part(fused.norm), part(fused.act);
       if (fused.residual >= 0) line += "+add";
     };
-    if (step.kind == Step::Kind::op) part(step.node);
-    else if (step.parts.empty()) whole(step);
+    if (step.parts.empty()) whole(step);
     for (const auto& fused : step.parts) whole(fused);
     lines.push_back(line + (node.path.empty() ? "" : " " + node.path));
   }

@@ -13,7 +13,7 @@ struct PackedConv;   // folded, prepacked weights; infer.cc owns them
 struct PackedBlock;  // those of a separable step
 
 struct Step {
-  enum class Kind { op, fused_conv, norm_act, separable };
+  enum class Kind { op, fused_conv, norm_act, separable, norm_depthwise };
   Kind kind = Kind::op;
   int node = -1;      // whose value the step produces
   int conv = -1;      // fused_conv
@@ -22,7 +22,8 @@ struct Step {
   int residual = -1;  // node added last, -1: none
   std::vector<int> release;            // values nobody reads after this step
   std::shared_ptr<PackedConv> packed;  // filled on first run
-  std::vector<Step> parts;             // separable: [dense,] [depthwise,] pointwise, each a fused_conv
+  std::vector<Step> parts;             // separable: [dense,] [depthwise,] pointwise, each a fused_conv;
+                                       // norm_depthwise: norm_act, depthwise op, norm_act
   std::shared_ptr<PackedBlock> block;  // filled on first run
 };
 

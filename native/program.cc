@@ -49,6 +49,11 @@ uint64_t mix(uint64_t seed, uint64_t step, uint64_t node) {
   return ((seed + 1) * 0x9E3779B97F4A7C15ull) ^ ((step + 1) * 0xC2B2AE3D27D4EB4Full) ^ ((node + 1) * 0x165667B19E3779F9ull);
 }
 
+/** Of a norm_act step, unless it is a hardtanh. */
+Act act_of(const Graph& graph, int node) {
+  return node < 0 ? Act::none : graph.nodes[node].op == "relu" ? Act::relu : Act::relu6;
+}
+
 at::Tensor channels_last(at::Tensor t) { return t.dim() == 4 ? t.contiguous(at::MemoryFormat::ChannelsLast) : t; }
 
 }  // namespace
@@ -187,15 +192,31 @@ void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, st
     values[step.node] = run_separable(graph, step, value, weights->version(), context.bf16);
     return;
   }
+  if (step.kind == Step::Kind::norm_depthwise) {
+    const auto &first = graph.nodes[step.parts[0].norm], &conv = graph.nodes[step.parts[1].node], &second = graph.nodes[step.parts[2].norm];
+    const auto &x = values[first.inputs[0]], &weight = values[conv.inputs[1]];
+    const auto stride = conv.attrs.integers("stride"), pads = conv.attrs.integers("padding");
+    const auto filters = x.is_cuda() ? weight : weight.to(x.scalar_type());
+    if (norm_act_takes(x) && weight.scalar_type() == at::kFloat && depthwise_takes(x, filters, stride, pads, conv.attrs.integers("dilation"))) {
+      auto norm = [&](const Step& part) {
+        const auto& n = graph.nodes[part.norm];
+        return TrainedNorm{values[n.inputs[1]], values[n.inputs[2]], values[n.inputs[3]], values[n.inputs[4]], n.attrs.number("momentum"), n.attrs.number("eps"), act_of(graph, part.act)};
+      };
+      values[step.node] = norm_depthwise_norm(x, norm(step.parts[0]), filters, stride[0], pads, norm(step.parts[2]));
+      return;
+    }
+    for (auto& part : step.parts) run_step(plan, part, context, values);
+    for (int inner : {step.parts[0].node, step.parts[1].node}) values[inner].reset();
+    return;
+  }
   if (step.kind == Step::Kind::norm_act) {
     const auto& norm = graph.nodes[step.norm];
     const auto& x = values[norm.inputs[0]];
     const bool known = step.act < 0 || graph.nodes[step.act].op != "hardtanh";
     if (known && norm_act_takes(x)) {
-      const Act act = step.act < 0 ? Act::none : graph.nodes[step.act].op == "relu" ? Act::relu : Act::relu6;
       values[step.node] = norm_act(x, values[norm.inputs[1]], values[norm.inputs[2]], values[norm.inputs[3]], values[norm.inputs[4]],
                                    step.residual >= 0 ? values[step.residual] : at::Tensor(),
-                                   {norm.attrs.flag("training"), norm.attrs.number("momentum"), norm.attrs.number("eps"), act});
+                                   {norm.attrs.flag("training"), norm.attrs.number("momentum"), norm.attrs.number("eps"), act_of(graph, step.act)});
       return;
     }
     for (int part : {step.norm, step.act, step.residual >= 0 ? step.node : -1}) {

@@ -274,11 +274,16 @@ void norm_act(Type type, const void* x, const void* residual, const Norm& norm, 
   }, x, residual, y);
 }
 
-void bn_act_forward(Type type, const void* x, const void* residual, const float* gamma, const float* beta, Act act,
-                    int64_t rows, int64_t C, void* y, const Statistics& statistics, float* workspace, Stream stream) {
+void bn_statistics(Type type, const void* x, int64_t rows, int64_t C, const Statistics& statistics, float* workspace,
+                   Stream stream) {
   dispatch(type, Act::none, C, [&](auto element, auto width, auto) {
     moments<decltype(element), width.value>(x, rows, C, statistics, workspace, stream);
   }, x);
+}
+
+void bn_act_forward(Type type, const void* x, const void* residual, const float* gamma, const float* beta, Act act,
+                    int64_t rows, int64_t C, void* y, const Statistics& statistics, float* workspace, Stream stream) {
+  bn_statistics(type, x, rows, C, statistics, workspace, stream);
   norm_act(type, x, residual, {statistics.mean, statistics.rstd, gamma, beta, act}, rows, C, y, stream);
 }
 

@@ -41,6 +41,9 @@ struct Norm {
 // Floats of workspace that any function below needs for C channels; contents do not matter.
 int64_t workspace_floats(int64_t C);
 
+// This batch's statistics alone: the reading half of bn_act_forward.
+void bn_statistics(Type, const void* x, int64_t rows, int64_t C, const Statistics&, float* workspace, Stream stream);
+
 // y = act(BatchNorm(x)) + residual with this batch's statistics; residual may be null.
 void bn_act_forward(Type, const void* x, const void* residual, const float* gamma, const float* beta, Act,
                     int64_t rows, int64_t C, void* y, const Statistics&, float* workspace, Stream stream);

@@ -76,4 +76,46 @@ void cuda_depthwise_backward(const at::Tensor& dy, const at::Tensor& x, const at
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
+at::Tensor cuda_norm_depthwise_forward(const at::Tensor& x, const TrainedNorm& before, const at::Tensor& weight, int64_t stride,
+                                       at::IntArrayRef pads, const TrainedNorm& after, at::Tensor& mean_before, at::Tensor& rstd_before,
+                                       at::Tensor& y, at::Tensor& mean_after, at::Tensor& rstd_after) {
+  const auto shape = shape_of(x, stride, pads);
+  const int64_t C = shape.C;
+  y = at::empty({shape.N, C, shape.out_h(), shape.out_w()}, x.options(), at::MemoryFormat::ChannelsLast);
+  auto z = at::empty_like(y), space = workspace(x, C), var = at::empty_like(before.running_mean);
+  for (auto* statistic : {&mean_before, &rstd_before, &mean_after, &rstd_after}) *statistic = at::empty_like(before.running_mean);
+  auto statistics = [&](const TrainedNorm& n, const at::Tensor& mean, const at::Tensor& rstd) {
+    return cuda::Statistics{floats(mean), floats(var), floats(rstd), floats(n.running_mean), floats(n.running_var),
+                            static_cast<float>(n.momentum), static_cast<float>(n.eps)};
+  };
+  const auto own = statistics(before, mean_before, rstd_before), next = statistics(after, mean_after, rstd_after);
+  const cuda::Norm normalise{floats(mean_before), floats(rstd_before), floats(before.weight), floats(before.bias), before.act};
+  cuda::bn_statistics(type_of(x), raw(x), x.numel() / C, C, own, floats(space), mnv2::stream());
+  cuda::depthwise_forward(type_of(x), raw(x), &normalise, floats(weight), shape, raw(y), &next, floats(space), mnv2::stream());
+  cuda::norm_act(type_of(x), raw(y), nullptr, {floats(mean_after), floats(rstd_after), floats(after.weight), floats(after.bias), after.act},
+                 y.numel() / C, C, raw(z), mnv2::stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  return z;
+}
+
+void cuda_norm_depthwise_backward(const at::Tensor& dz, const at::Tensor& x, const at::Tensor& weight_before, const at::Tensor& bias_before,
+                                  const at::Tensor& mean_before, const at::Tensor& rstd_before, Act before, const at::Tensor& weight,
+                                  int64_t stride, at::IntArrayRef pads, const at::Tensor& y, const at::Tensor& weight_after,
+                                  const at::Tensor& bias_after, const at::Tensor& mean_after, const at::Tensor& rstd_after, Act after,
+                                  at::Tensor& dx, at::Tensor& dweight_before, at::Tensor& dbias_before, at::Tensor& dweight,
+                                  at::Tensor& dweight_after, at::Tensor& dbias_after) {
+  const auto shape = shape_of(x, stride, pads);
+  const int64_t C = shape.C;
+  auto space = workspace(x, C), masked = at::empty_like(x);
+  cuda::Norm own{floats(mean_before), floats(rstd_before), floats(weight_before), floats(bias_before), before};
+  const cuda::Norm next{floats(mean_after), floats(rstd_after), floats(weight_after), floats(bias_after), after};
+  cuda::bn_act_backward_sums(type_of(x), raw(dz), raw(y), next, y.numel() / C, C, floats(dweight_after), floats(dbias_after), floats(space), mnv2::stream());
+  const cuda::NormGrad behind{next, raw(y), floats(dweight_after), floats(dbias_after)};
+  cuda::depthwise_backward(type_of(x), raw(dz), &behind, raw(x), &own, floats(weight), shape, raw(masked), floats(dweight),
+                           floats(dweight_before), floats(dbias_before), floats(space), mnv2::stream());
+  own.act = Act::none;  // `masked` has passed the activation
+  cuda::bn_act_backward_dx(type_of(x), raw(masked), raw(x), own, floats(dweight_before), floats(dbias_before), x.numel() / C, C, raw(dx), mnv2::stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
 }  // namespace mnv2

@@ -20,4 +20,16 @@ at::Tensor cuda_depthwise_forward(const at::Tensor& x, const at::Tensor& weight,
 void cuda_depthwise_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
                              at::Tensor& dx, at::Tensor& dweight);
 
+/** See norm_depthwise_norm. Fills y, the convolution's output, and both norms' mean and rstd for the backward. */
+at::Tensor cuda_norm_depthwise_forward(const at::Tensor& x, const TrainedNorm& before, const at::Tensor& weight, int64_t stride,
+                                       at::IntArrayRef pads, const TrainedNorm& after, at::Tensor& mean_before, at::Tensor& rstd_before,
+                                       at::Tensor& y, at::Tensor& mean_after, at::Tensor& rstd_after);
+/** Fills the last six. */
+void cuda_norm_depthwise_backward(const at::Tensor& dz, const at::Tensor& x, const at::Tensor& weight_before, const at::Tensor& bias_before,
+                                  const at::Tensor& mean_before, const at::Tensor& rstd_before, Act before, const at::Tensor& weight,
+                                  int64_t stride, at::IntArrayRef pads, const at::Tensor& y, const at::Tensor& weight_after,
+                                  const at::Tensor& bias_after, const at::Tensor& mean_after, const at::Tensor& rstd_after, Act after,
+                                  at::Tensor& dx, at::Tensor& dweight_before, at::Tensor& dbias_before, at::Tensor& dweight,
+                                  at::Tensor& dweight_after, at::Tensor& dbias_after);
+
 }  // namespace mnv2
