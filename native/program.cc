@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 #include <sstream>
+#include <utility>
 
 #include "allocator.h"
 #include "fused.h"
@@ -382,7 +383,8 @@ std::vector<at::Tensor> ProgramCore::graph_step(Plan& plan, DeviceLoop& kept, co
   kept.graph.step([&] { kept.outputs = execute(plan, kept.feeds, context, update); });
   if (update || plan.updates_statistics) weights->touch();
   cuda_graph_ = kept.graph.captured() ? "captured" : kept.graph.reason().empty() ? "too few steps" : kept.graph.reason();
-  return kept.outputs;
+  // What a plain step returned need not outlive it here; a captured one's stays with the graph.
+  return kept.graph.captured() ? kept.outputs : std::exchange(kept.outputs, {});
 }
 #endif
 
