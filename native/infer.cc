@@ -72,10 +72,10 @@ Folded fold(const Graph& g, const Step& step, const std::function<const at::Tens
   return {weight.contiguous(), bias};
 }
 
-/** Where our CUDA depthwise kernel runs a step of a float32 network: 3x3, one filter a channel, no route of libtorch's asked for. */
+/** Where our CUDA depthwise kernel runs a step: 3x3, one filter a channel, float32 weights, no route of libtorch's asked for. */
 bool cuda_kernel_takes(const Graph& g, const Step& step) {
   const auto& conv = g.nodes[step.conv];
-  if (conv.op != "depthwiseConv2d" || conv.attrs.text("route") == "cudnn" || conv.attrs.text("route") == "native") return false;
+  if (conv.op != "depthwiseConv2d" || g.nodes[conv.inputs[1]].dtype != at::kFloat || conv.attrs.text("route") == "cudnn" || conv.attrs.text("route") == "native") return false;
   const auto &w = g.nodes[conv.inputs[1]].shape, &x = g.nodes[conv.inputs[0]].shape;
   const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation");
   const bool small = std::all_of(pads.begin(), pads.end(), [](int64_t p) { return p <= 2; });
@@ -90,7 +90,7 @@ void pack(const Graph& g, const Step& step, const std::function<const at::Tensor
   if (weight.is_cuda()) {
     // Kept where they are: captured graphs read them. Our kernel takes its filters in float32 and pads of any kind.
     auto keep = [](at::Tensor& at, const at::Tensor& fresh) { at.defined() ? at.copy_(fresh) : at = fresh; };
-    const bool kernel = weight.scalar_type() == at::kFloat && cuda_kernel_takes(g, step);
+    const bool kernel = cuda_kernel_takes(g, step);
     if (kernel) out.pads = p;
     keep(out.weight, kernel ? weight : weight.to(type).contiguous(at::MemoryFormat::ChannelsLast));
     if (bias.defined()) keep(out.bias, bias);

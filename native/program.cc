@@ -14,12 +14,11 @@
 #include <utility>
 
 #include "allocator.h"
+#include "device.h"
 #include "fused.h"
 #include "infer.h"
 
 #ifdef MNV2_CUDA
-#include <c10/cuda/CUDAFunctions.h>
-
 #include "cuda/resident.h"
 #include "cuda/step_graph.h"
 #endif
@@ -364,7 +363,7 @@ DeviceLoop& ProgramCore::device_loop(Plan& plan, const std::vector<int64_t>& sha
   if (!kept) kept = std::make_unique<DeviceLoop>();
   kept->used = ++device_steps_;
   if (device_loops_.size() > kMost) {
-    c10::cuda::device_synchronize();  // it may still be replayed
+    synchronize(weights->device);  // it may still be replayed
     device_loops_.erase(std::min_element(device_loops_.begin(), device_loops_.end(), [](const auto& a, const auto& b) { return a.second->used < b.second->used; }));
   }
   return *kept;
@@ -524,6 +523,7 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
   for (auto& rows : collected) {
     if (!rows.empty()) result.rows.push_back(at::cat(rows, 0));
   }
+  synchronize(device);  // what was written to stores is there
   result.seconds = seconds_since(start);
   result.cuda_graph = cuda_graph_;
   return result;

@@ -81,6 +81,8 @@ at::Tensor cuda_bias_act(const at::Tensor& y, const BiasAct& tail, const at::Ten
 at::Tensor cuda_depthwise_folded(const at::Tensor& x, const BiasAct& before, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
                                  const BiasAct& tail) {
   const auto shape = shape_of(x, stride, pads);
+  TORCH_CHECK(shape.H + shape.top + shape.bottom >= 3 && shape.W + shape.left + shape.right >= 3, "convolution: an image of ", shape.H, " x ",
+              shape.W, " is smaller than the kernel");
   auto y = at::empty({shape.N, shape.C, shape.out_h(), shape.out_w()}, x.options(), at::MemoryFormat::ChannelsLast);
   if (y.numel() == 0) return y;
   const auto head = norm_of(before), end = norm_of(tail);
