@@ -138,6 +138,8 @@ export interface NativeProgram {
   loop(spec: LoopSpec, onProgress?: (step: number, stacked: Float64Array) => void): { promise: Promise<LoopResult>; cancel(): void };
   /** what the executor made of the graph for a fetch set: one line a step, fused ops named */
   plan(fetch?: string[]): string[];
+  /** of the last run or loop: see LoopResult.cudaGraph */
+  cudaGraph(): Promise<string>;
   dispose(): void;
 }
 export interface NativeImageStore {

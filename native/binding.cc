@@ -268,7 +268,8 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Program",
                        {InstanceMethod("run", &ProgramWrap::run), InstanceMethod("loop", &ProgramWrap::loop),
-                        InstanceMethod("plan", &ProgramWrap::plan), InstanceMethod("dispose", &ProgramWrap::dispose)});
+                        InstanceMethod("plan", &ProgramWrap::plan), InstanceMethod("cudaGraph", &ProgramWrap::cuda_graph),
+                        InstanceMethod("dispose", &ProgramWrap::dispose)});
   }
 
   explicit ProgramWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramWrap>(info) {
@@ -461,6 +462,15 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
       auto out = Napi::Array::New(info.Env(), lines.size());
       for (uint32_t i = 0; i < lines.size(); i++) out.Set(i, Napi::String::New(info.Env(), lines[i]));
       return out;
+    });
+  }
+
+  Napi::Value cuda_graph(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      alive(core, "Program");
+      return engine->submit(info.Env(), [core = core]() -> Settle {
+        return [text = core->cuda_graph()](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
+      }, hold({Value()}));
     });
   }
 

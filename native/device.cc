@@ -12,6 +12,7 @@
 
 #ifdef MNV2_CUDA
 #include "cuda/cuda_device.h"
+#include "cuda/resident.h"
 #endif
 
 namespace mnv2 {
@@ -58,7 +59,10 @@ std::vector<CudaDevice> cuda_devices() { return {}; }
 
 DeviceMemory device_memory(at::Device device) {
 #ifdef MNV2_CUDA
-  if (device.is_cuda()) return cuda_memory(device);
+  if (device.is_cuda()) {
+    DeviceImages::sweep();
+    return cuda_memory(device);
+  }
 #endif
   (void)device;
   const auto m = cpu_memory();

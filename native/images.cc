@@ -310,6 +310,7 @@ ImageStore::ImageStore(int64_t count, int height, int width, int channels) : cou
   if (image_bytes_ > (int64_t{1} << 31) || count > (int64_t{1} << 46) / image_bytes_) {
     throw Failure("USAGE", "image store: " + text + " is more than a store can hold");
   }
+  versions_ = std::vector<std::atomic<uint32_t>>(count);
 }
 
 std::shared_ptr<ImageStore> ImageStore::in_memory(int64_t count, int height, int width, int channels) {
@@ -349,6 +350,11 @@ std::shared_ptr<ImageStore> ImageStore::map_file(const std::string& path, int64_
 
 ImageStore::~ImageStore() {
   if (bytes_) ::munmap(bytes_, count_ * image_bytes_);
+}
+
+void ImageStore::put(int64_t index, const uint8_t* pixels) {
+  std::memcpy(at(index), pixels, image_bytes_);
+  versions_[index].fetch_add(1, std::memory_order_release);
 }
 
 uint64_t ImageStore::hash(int64_t index) const {

@@ -1,9 +1,11 @@
 // The packed uint8 image store and what is done to an image on its way into a batch: augmentation, normalisation.
 // Free of torch and of N-API; decoding is TypeScript's (lib/data).
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace mnv2 {
 
@@ -61,6 +63,10 @@ class ImageStore {  // [count, height, width, channels] uint8
   uint8_t* at(int64_t index) { return bytes_ + index * image_bytes_; }
   const uint8_t* at(int64_t index) const { return bytes_ + index * image_bytes_; }
 
+  void put(int64_t index, const uint8_t* pixels);
+  /** Changes with every put: copies made elsewhere know whether they are still right. */
+  int64_t version(int64_t index) const { return versions_[index].load(std::memory_order_acquire); }
+
   /** Not cryptographic: finds candidates for equal(). */
   uint64_t hash(int64_t index) const;
   bool equal(int64_t a, int64_t b) const;
@@ -80,6 +86,7 @@ class ImageStore {  // [count, height, width, channels] uint8
   int height_, width_, channels_;
   int64_t image_bytes_;
   uint8_t* bytes_ = nullptr;
+  std::vector<std::atomic<uint32_t>> versions_;
   bool mapped_ = false;
 };
 

@@ -134,7 +134,7 @@ class ImageStoreWrap : public Napi::ObjectWrap<ImageStoreWrap> {
         throw Failure("USAGE", "ImageStore.put: expected " + std::to_string(core->image_bytes()) + " bytes [" + std::to_string(core->height()) + ", " +
                                    std::to_string(core->width()) + ", " + std::to_string(core->channels()) + "], got " + std::to_string(pixels.ElementLength()));
       }
-      std::memcpy(core->at(index), pixels.Data(), core->image_bytes());
+      core->put(index, pixels.Data());
       return info.Env().Undefined();
     });
   }

@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/stack.h>
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 #include <optional>
@@ -13,12 +14,16 @@
 #include "fused.h"
 #include "kernels/separable.h"
 
+#ifdef MNV2_CUDA
+#include "cuda/launch.h"
+#endif
+
 namespace mnv2 {
 
 struct PackedConv {
   std::mutex mutex;  // streams of one batch share the step
   uint64_t version = 0;
-  at::Tensor weight, bias;  // folded, in the compute type
+  at::Tensor weight, bias;  // folded, in the compute type; on CUDA the bias in the weights' own
   std::vector<int64_t> pads;
   // oneDNN picks a weight layout per input shape; a loop sees two: the full and the last batch.
   std::vector<std::pair<std::vector<int64_t>, at::Tensor>> packed;
@@ -67,11 +72,30 @@ Folded fold(const Graph& g, const Step& step, const std::function<const at::Tens
   return {weight.contiguous(), bias};
 }
 
+/** Where our CUDA depthwise kernel runs a step: 3x3, one filter a channel, float32 weights, no route of libtorch's asked for. */
+bool cuda_kernel_takes(const Graph& g, const Step& step) {
+  const auto& conv = g.nodes[step.conv];
+  if (conv.op != "depthwiseConv2d" || g.nodes[conv.inputs[1]].dtype != at::kFloat || conv.attrs.text("route") == "cudnn" || conv.attrs.text("route") == "native") return false;
+  const auto &w = g.nodes[conv.inputs[1]].shape, &x = g.nodes[conv.inputs[0]].shape;
+  const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation");
+  const bool small = std::all_of(pads.begin(), pads.end(), [](int64_t p) { return p <= 2; });
+  return w[0] == x[1] && w[2] == 3 && w[3] == 3 && small && stride[0] == stride[1] && stride[0] <= 2 && dilation[0] == 1 && dilation[1] == 1;
+}
+
 void pack(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value, bool bf16, PackedConv& out) {
   auto [weight, bias] = fold(g, step, value);
   const auto type = bf16 && weight.scalar_type() == at::kFloat ? at::kBFloat16 : weight.scalar_type();
   const auto p = g.nodes[step.conv].attrs.integers("padding");
   out.pads = {p[0], p[2]};
+  if (weight.is_cuda()) {
+    // Kept where they are: captured graphs read them. Our kernel takes its filters in float32 and pads of any kind.
+    auto keep = [](at::Tensor& at, const at::Tensor& fresh) { at.defined() ? at.copy_(fresh) : at = fresh; };
+    const bool kernel = cuda_kernel_takes(g, step);
+    if (kernel) out.pads = p;
+    keep(out.weight, kernel ? weight : weight.to(type).contiguous(at::MemoryFormat::ChannelsLast));
+    if (bias.defined()) keep(out.bias, bias);
+    return;
+  }
   if (p[1] == p[0] + 1 && p[3] == p[2] + 1) {
     // As in ops.cc: a leading row and column of zeros instead of an asymmetrically padded copy of the input.
     weight = at::constant_pad_nd(weight, {1, 0, 1, 0}, 0);
@@ -98,6 +122,73 @@ void prepare(Step& step) {
   for (auto& part : step.parts) prepare(part);
 }
 
+#ifdef MNV2_CUDA
+namespace {
+
+c10::optional<Act> act_of(const Clamp& clamp) {
+  if (!std::isfinite(clamp.min) && !std::isfinite(clamp.max)) return Act::none;
+  if (clamp.min != 0 || (std::isfinite(clamp.max) && clamp.max != 6)) return c10::nullopt;
+  return std::isfinite(clamp.max) ? Act::relu6 : Act::relu;
+}
+
+/**
+ * Convolutions in a row, each the other's only reader. cuDNN's leave bias and activation to what follows: a depthwise
+ * kernel applies them while loading and its own while storing, otherwise one pass does, residual included.
+ */
+at::Tensor run_on_cuda(const Graph& g, const std::vector<Step*>& steps, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
+  auto x = value(g.nodes[steps.front()->conv].inputs[0]);
+  BiasAct left;  // what x still lacks
+  for (size_t i = 0; i < steps.size(); i++) {
+    auto& step = *steps[i];
+    const auto& conv = g.nodes[step.conv];
+    auto& p = *step.packed;
+    if (p.version != version) {
+      pack(g, step, value, bf16, p);
+      p.version = version;
+    }
+    const auto type = bf16 && p.weight.scalar_type() == at::kFloat ? at::kBFloat16 : p.weight.scalar_type();
+    x = x.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+    const auto stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation"), ends = conv.attrs.integers("padding");
+    const auto clamp = clamp_of(g, step.act);
+    const auto act = act_of(clamp);
+    const auto residual = step.residual >= 0 ? value(step.residual).to(type).contiguous(at::MemoryFormat::ChannelsLast) : at::Tensor();
+    if (p.pads.size() == 4) {  // our kernel's
+      x = cuda_depthwise_folded(x, left, p.weight, stride[0], p.pads, act ? BiasAct{p.bias, *act} : BiasAct{p.bias});
+      left = {};
+      if (!act) x.clamp_(clamp.min, clamp.max);
+      if (residual.defined()) x.add_(residual);
+      continue;
+    }
+    if (ends[0] != ends[1] || ends[2] != ends[3]) x = at::constant_pad_nd(x, {ends[2], ends[3], ends[0], ends[1]}, 0);
+    const auto pads = ends[0] != ends[1] || ends[2] != ends[3] ? std::vector<int64_t>{0, 0} : p.pads;
+    x = at::conv2d(x, p.weight, {}, stride, pads, dilation, conv.op == "conv2d" ? conv.attrs.integer("groups") : x.size(1));
+    x = x.contiguous(at::MemoryFormat::ChannelsLast);
+    const bool simple = act && (type == at::kFloat || type == at::kBFloat16);
+    if (simple && i + 1 < steps.size() && cuda_kernel_takes(g, *steps[i + 1])) {
+      left = {p.bias, *act};
+    } else if (simple && (p.bias.defined() || *act != Act::none || residual.defined())) {
+      x = cuda_bias_act(x, {p.bias, *act}, residual);
+    } else {
+      if (p.bias.defined()) x.add_(p.bias.reshape({1, -1, 1, 1}));
+      if (step.act >= 0) x.clamp_(clamp.min, clamp.max);
+      if (residual.defined()) x.add_(residual);
+    }
+  }
+  return x;
+}
+
+}  // namespace
+
+void refold(const Graph& g, std::vector<Step>& steps, const std::function<const at::Tensor&(int)>& stored, uint64_t version, bool bf16) {
+  for (auto& step : steps) {
+    refold(g, step.parts, stored, version, bf16);
+    if (step.kind != Step::Kind::fused_conv || step.packed->version == version) continue;
+    pack(g, step, stored, bf16, *step.packed);
+    step.packed->version = version;
+  }
+}
+#endif
+
 bool fused_convolution_available() { return schema(0) && schema(1) && schema(2); }
 
 at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
@@ -105,6 +196,9 @@ at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const 
   const auto clamp = clamp_of(g, step.act);
   auto& p = *step.packed;
   auto x = value(conv.inputs[0]);
+#ifdef MNV2_CUDA
+  if (x.is_cuda()) return run_on_cuda(g, {&step}, value, version, bf16);
+#endif
   std::unique_lock<std::mutex> lock(p.mutex);
   if (p.version != version) {
     pack(g, step, value, bf16, p);
@@ -192,6 +286,13 @@ std::shared_ptr<const SeparableBlock> pack_block(const Graph& g, const Step& ste
 
 at::Tensor run_separable(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
   auto x = value(g.nodes[step.parts.front().conv].inputs[0]);
+#ifdef MNV2_CUDA
+  if (x.is_cuda()) {
+    std::vector<Step*> parts;
+    for (auto& part : step.parts) parts.push_back(&part);
+    return run_on_cuda(g, parts, value, version, bf16);
+  }
+#endif
   const auto& weight = value(g.nodes[step.parts.front().conv].inputs[1]);
   const auto& node = g.nodes[step.node];
   const bool ours = x.is_cpu() && weight.scalar_type() == at::kFloat && x.numel() > 0 && !(bf16 && has_bf16_tiles());

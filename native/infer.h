@@ -25,4 +25,12 @@ at::Tensor run_fused_conv(const Graph& graph, Step& step, const std::function<co
 at::Tensor run_separable(const Graph& graph, Step& step, const std::function<const at::Tensor&(int)>& value,
                          uint64_t version, bool bf16);
 
+#ifdef MNV2_CUDA
+/**
+ * Brings the folded weights of fused steps up to `version`, in place: a captured graph goes on reading them. `stored`
+ * gives parameters and constants.
+ */
+void refold(const Graph& graph, std::vector<Step>& steps, const std::function<const at::Tensor&(int)>& stored, uint64_t version, bool bf16);
+#endif
+
 }  // namespace mnv2

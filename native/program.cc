@@ -11,12 +11,15 @@
 #include <cmath>
 #include <cstring>
 #include <sstream>
+#include <utility>
 
 #include "allocator.h"
+#include "device.h"
 #include "fused.h"
 #include "infer.h"
 
 #ifdef MNV2_CUDA
+#include "cuda/resident.h"
 #include "cuda/step_graph.h"
 #endif
 
@@ -58,10 +61,11 @@ at::Tensor channels_last(at::Tensor t) { return t.dim() == 4 ? t.contiguous(at::
 
 }  // namespace
 
-/** What stays where it is between the steps of a loop on a device, so that one graph serves them all. */
+/** What stays where it is between the steps of a loop, or runs with feeds of one shape, so that one graph serves them all. */
 struct DeviceLoop {
   Feeds feeds;
   std::vector<at::Tensor> outputs;
+  uint64_t used = 0;
 #ifdef MNV2_CUDA
   StepGraph graph;
 #endif
@@ -173,6 +177,17 @@ at::Tensor ProgramCore::fed(const Node& node, const Feeds& feeds) const {
   return value.to(weights->device, already ? value.scalar_type() : node.dtype);
 }
 
+const at::Tensor& ProgramCore::constant(int node) {
+  const auto& value = graph.nodes[node].constant;
+  if (weights->device.is_cpu()) return value;
+  auto& there = constants_[node];
+  if (!there.defined()) {
+    c10::InferenceMode off(false);  // a training plan may need it later
+    there = value.to(weights->device);
+  }
+  return there;
+}
+
 void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values) {
   auto value = [&](int node) -> const at::Tensor& { return values[node]; };
   auto run_op = [&](int index) {
@@ -234,7 +249,7 @@ void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, st
       switch (node.kind) {
         case Kind::input: values[step.node] = plan.grad ? channels_last(fed(node, feeds)) : fed(node, feeds); break;  // inference: the first step knows best
         case Kind::parameter: values[step.node] = weights->get(node.name); break;
-        case Kind::constant: values[step.node] = node.constant; break;
+        case Kind::constant: values[step.node] = constant(step.node); break;
         case Kind::gradient: continue;
         case Kind::op: run_step(plan, step, context, values); break;
       }
@@ -339,14 +354,71 @@ std::vector<at::Tensor> ProgramCore::run(const Feeds& feeds, const RunOptions& o
   auto& plan = plan_for(options.fetch, options.lr.has_value());
   if (options.lr) set_rate(*options.lr);
   seed_device(plan, context);
+#ifdef MNV2_CUDA
+  cuda_graph_.clear();
+  if (weights->device.is_cuda() && graph.cuda_graph && !plan.grad && !plan.updates_statistics) {
+    Feeds there;
+    std::vector<int64_t> shapes;
+    for (const auto& step : plan.steps) {
+      const auto& node = graph.nodes[step.node];
+      if (node.kind != Kind::input) continue;
+      const auto& value = there[node.name] = fed(node, feeds);
+      shapes.insert(shapes.end(), value.sizes().begin(), value.sizes().end());
+    }
+    auto& kept = device_loop(plan, shapes);
+    for (const auto& [name, value] : there) {
+      auto& still = kept.feeds[name];
+      if (still.defined()) still.copy_(value, /*non_blocking=*/true);
+      else still = value;
+    }
+    return graph_step(plan, kept, context, /*update=*/false);
+  }
+#endif
   return execute(plan, feeds, context, options.lr.has_value());
 }
 
-/** `order` is on the host, `index` the same numbers on the program's device. */
-at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index) {
+#ifdef MNV2_CUDA
+DeviceLoop& ProgramCore::device_loop(Plan& plan, const std::vector<int64_t>& shapes) {
+  constexpr size_t kMost = 24;  // graphs keep their activations: a server's sixteen batch sizes, and a loop's
+  auto& kept = device_loops_[{&plan, shapes}];
+  if (!kept) kept = std::make_unique<DeviceLoop>();
+  kept->used = ++device_steps_;
+  if (device_loops_.size() > kMost) {
+    synchronize(weights->device);  // it may still be replayed
+    device_loops_.erase(std::min_element(device_loops_.begin(), device_loops_.end(), [](const auto& a, const auto& b) { return a.second->used < b.second->used; }));
+  }
+  return *kept;
+}
+
+/** A step on `kept.feeds`, through a graph once it has warmed up; its outputs are overwritten by the next one. */
+std::vector<at::Tensor> ProgramCore::graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context, bool update) {
+  if (!plan.grad) {  // a graph that was captured before the weights changed
+    c10::InferenceMode inference(!plan.updates_statistics);
+    at::NoGradGuard no_grad;
+    auto stored = [&](int node) -> const at::Tensor& {
+      return graph.nodes[node].kind == Kind::parameter ? weights->get(graph.nodes[node].name) : constant(node);
+    };
+    refold(graph, plan.steps, stored, weights->version(), context.bf16);
+  }
+  kept.graph.step([&] { kept.outputs = execute(plan, kept.feeds, context, update); });
+  if (update || plan.updates_statistics) weights->touch();
+  cuda_graph_ = kept.graph.captured() ? "captured" : kept.graph.reason().empty() ? "too few steps" : kept.graph.reason();
+  // What a plain step returned need not outlive it here; a captured one's stays with the graph.
+  return kept.graph.captured() ? kept.outputs : std::exchange(kept.outputs, {});
+}
+#endif
+
+/** `order` is on the host, `index` the same numbers on the program's device. May be written into `into`, if that is defined. */
+at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index, [[maybe_unused]] const at::Tensor& into) {
   if (b.rows) return b.rows->gather(b.offset ? index + b.offset : index);
   const auto& s = *b.images;
   const int64_t count = index.numel();
+#ifdef MNV2_CUDA
+  if (b.on_device && count <= DeviceImages::kMost) {
+    return b.on_device->batch(s, order, index, b.preprocess, b.augment ? &*b.augment : nullptr, b.seed, b.epoch,
+                              graph.bf16 ? at::kBFloat16 : at::kFloat, into);
+  }
+#endif
   auto options = at::TensorOptions().dtype(at::kFloat).pinned_memory(weights->device.is_cuda());
   auto batch = at::empty({count, s.height(), s.width(), s.channels()}, options);  // [N, H, W, C]
   float* out = batch.data_ptr<float>();
@@ -360,29 +432,31 @@ at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const a
 }
 
 /** One step on examples first .. first + count of the order; on CUDA through a graph where steps repeat. */
-std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const at::Tensor& order, int64_t first, int64_t count,
-                                               const RunContext& context, std::string& cuda_graph) {
+std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& order, int64_t first,
+                                               int64_t count, const RunContext& context) {
   const bool update = !spec.lr.empty();
   const auto index = order.slice(0, first, first + count);
-  Feeds feeds;
-  for (const auto& [name, binding] : spec.bind) feeds[name] = batch_of(binding, spec.order.data() + first, index);
+  const int32_t* rows = spec.order.data() + first;
   seed_device(plan, context);
 #ifdef MNV2_CUDA
   if (weights->device.is_cuda() && graph.cuda_graph && count == spec.batch_size) {
-    auto& kept = device_loops_[{&plan, count}];
-    if (!kept) kept = std::make_unique<DeviceLoop>();
-    for (auto& [name, batch] : feeds) {
-      auto& still = kept->feeds[name];
-      if (still.defined()) still.copy_(batch, /*non_blocking=*/true);
-      else still = batch;
+    std::vector<int64_t> shapes{count};
+    for (const auto& [name, b] : bind) {
+      const auto row = b.rows ? b.rows->values.sizes().slice(1).vec() : std::vector<int64_t>{b.images->channels(), b.images->height(), b.images->width()};
+      shapes.insert(shapes.end(), row.begin(), row.end());
     }
-    kept->graph.step([&] { kept->outputs = execute(plan, kept->feeds, context, update); });
-    if (update || plan.updates_statistics) weights->touch();
-    cuda_graph = kept->graph.captured() ? "captured" : kept->graph.reason().empty() ? "too few steps" : kept->graph.reason();
-    return kept->outputs;
+    auto& kept = device_loop(plan, shapes);
+    for (const auto& [name, binding] : bind) {
+      auto& still = kept.feeds[name];
+      const auto batch = batch_of(binding, rows, index, still);
+      if (!still.defined()) still = batch;
+      else if (!batch.is_same(still)) still.copy_(batch, /*non_blocking=*/true);
+    }
+    return graph_step(plan, kept, context, update);
   }
 #endif
-  (void)cuda_graph;
+  Feeds feeds;
+  for (const auto& [name, binding] : bind) feeds[name] = batch_of(binding, rows, index, {});
   return execute(plan, feeds, context, update);
 }
 
@@ -402,6 +476,13 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
   LoopResult result;
   std::vector<std::vector<at::Tensor>> collected(spec.rows.size());
   const auto device = weights->device;
+  auto bind = spec.bind;
+#ifdef MNV2_CUDA
+  for (auto& [name, b] : bind) {
+    if (device.is_cuda() && b.images) b.on_device = DeviceImages::of(b.images, device);
+  }
+#endif
+  cuda_graph_.clear();
   auto order = at::empty({total}, at::kLong);
   std::copy(spec.order.begin(), spec.order.end(), order.data_ptr<int64_t>());
   order = order.to(device);
@@ -434,7 +515,7 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
     context.seed = spec.seed;
     context.step = spec.first_step + s;
     if (train) set_rate(spec.lr[s]);
-    const auto values = loop_step(plan, spec, order, first, count, context, result.cuda_graph);
+    const auto values = loop_step(plan, spec, bind, order, first, count, context);
 
     size_t at = 0;
     for (size_t i = 0; i < spec.stack.size(); i++) record[i][s].copy_(values[at++]);
@@ -463,7 +544,9 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
   for (auto& rows : collected) {
     if (!rows.empty()) result.rows.push_back(at::cat(rows, 0));
   }
+  synchronize(device);  // what was written to stores is there
   result.seconds = seconds_since(start);
+  result.cuda_graph = cuda_graph_;
   return result;
 }
 

@@ -36,19 +36,24 @@ struct RunOptions {
   uint64_t step = 0, seed = 0;
 };
 
+class DeviceImages;
+
 struct Binding {
   std::shared_ptr<ImageStore> images;  // or
   std::shared_ptr<RowStore> rows;
+  std::shared_ptr<DeviceImages> on_device;  // CUDA: of `images`, held while a loop runs
   Preprocess preprocess{};
   std::optional<Augment> augment;
   uint64_t seed = 0, epoch = 0;
   int64_t offset = 0;
 };
 
+using Bindings = std::map<std::string, Binding>;
+
 struct LoopSpec {
   std::vector<int32_t> order;
   int64_t batch_size = 1;
-  std::map<std::string, Binding> bind;
+  Bindings bind;
   std::vector<double> lr;  // empty: no update
   uint64_t first_step = 0, seed = 0;
   std::vector<int> stack, rows;
@@ -86,6 +91,8 @@ class ProgramCore {
   LoopResult loop(const LoopSpec& spec, const std::atomic<bool>& cancelled,
                   const std::function<void(int64_t step, const std::vector<double>& sums)>& progress);
   std::vector<std::string> describe_plan(const std::vector<int>& fetch) const;
+  /** Of the last run or loop: "captured", why not, or "" where graphs were not asked for. Engine thread. */
+  const std::string& cuda_graph() const { return cuda_graph_; }
 
  private:
   Plan& plan_for(const std::vector<int>& fetch, bool train);
@@ -93,12 +100,15 @@ class ProgramCore {
   std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool update);
   void set_rate(double lr);
   void seed_device(const Plan& plan, const RunContext& context);
-  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const at::Tensor& order, int64_t first, int64_t count,
-                                    const RunContext& context, std::string& cuda_graph);
+  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& order, int64_t first,
+                                    int64_t count, const RunContext& context);
   void forward(Plan& plan, const Feeds& feeds, RunContext context, std::vector<at::Tensor>& values);
   void run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values);
-  at::Tensor batch_of(const Binding& binding, const int32_t* order, const at::Tensor& index);
+  at::Tensor batch_of(const Binding& binding, const int32_t* order, const at::Tensor& index, const at::Tensor& into);
   at::Tensor fed(const Node& node, const Feeds& feeds) const;
+  const at::Tensor& constant(int node);
+  DeviceLoop& device_loop(Plan& plan, const std::vector<int64_t>& shapes);
+  std::vector<at::Tensor> graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context, bool update);
 
   std::vector<char> trained_;  // per node: a parameter the loss depends on and the optimizer updates
   std::map<std::vector<int>, Plan> plans_;
@@ -106,7 +116,10 @@ class ProgramCore {
   double rate_ = 0;
   int64_t updates_ = 0;
   at::Tensor device_rate_, device_updates_;  // CUDA: what a captured step reads
-  std::map<std::pair<Plan*, int64_t>, std::unique_ptr<DeviceLoop>> device_loops_;  // by batch size; holds graphs
+  std::map<int, at::Tensor> constants_;       // CUDA: moved there once
+  std::map<std::pair<Plan*, std::vector<int64_t>>, std::unique_ptr<DeviceLoop>> device_loops_;  // by the feeds' shapes; hold graphs
+  uint64_t device_steps_ = 0;
+  std::string cuda_graph_;
 };
 
 /** Builds and checks a graph's functions; throws Failure with the node's path. */

@@ -16,7 +16,7 @@ export interface CompileOptions {
   precision?: 'fp32' | 'bf16';
   /** let the engine fuse what no fetch looks at; off: every node as recorded (default: on) */
   fuse?: boolean;
-  /** CUDA only: capture steps as graphs (default: on) */
+  /** CUDA only: capture steps, and runs whose feeds have one shape, as graphs (default: on) */
   cudaGraph?: boolean;
   /** makes `run` with a learning rate, and `loop` with learning rates, update `parameters` to lower `loss` */
   train?: { loss: string; parameters: readonly string[]; optimizer: OptimizerSpec };
@@ -203,6 +203,10 @@ export class Program {
   /** What the engine makes of the graph for a fetch set, one line a step: shows what was fused. */
   plan(fetch?: readonly string[]): string[] {
     return checked(() => this.#native.plan(fetch && [...fetch]));
+  }
+  /** How the last run or loop went: 'captured' as a CUDA graph, why not, or '' where graphs were not asked for. */
+  cudaGraph(): Promise<string> {
+    return settled(() => this.#native.cudaGraph());
   }
   /** Frees native memory after jobs already queued. Idempotent; later calls throw. */
   dispose(): void {

@@ -71,7 +71,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { size } = checkpoint.preprocess;
   const logits = checkpoint.model.call(input('image', [-1, 3, size, size]));
   using program = compile({ probability: softmax(logits), predicted: argmax(logits) }, { weights, precision });
-  const batchSize = 16;
+  const batchSize = engine.device === 'cpu' ? 16 : 64;
   const { rows } = await program.loop({
     order: indices, batchSize, bind: { image: { images: store, ...checkpoint.scaling } }, rows: ['probability', 'predicted'],
     ...(onProgress && { onProgress: (step) => onProgress(Math.min(step * batchSize, indices.length), indices.length) }),

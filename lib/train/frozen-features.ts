@@ -17,10 +17,10 @@ export interface FeatureOptions {
   seed: number;
 }
 
-/** Images a chunk: small enough to follow the decoder closely, a whole number of batches. */
-const CHUNK = 64;
-/** Fastest batch for fused inference: its activations stay in the processor's cache (bench row 4). */
-const BATCH = 16;
+/** Batches a chunk: few, to follow the decoder closely. */
+const CHUNK = 4;
+/** Fastest batch for fused inference on the CPU: its activations stay in the cache (bench row 4). A card wants more (not measured). */
+const batchOn = (device: string): number => (device === 'cpu' ? 16 : 64);
 
 /** Bytes the features of `count` images in `views` + 1 versions take. */
 export function featureBytes(prefix: Record<string, Tensor>, count: number, views: number, precision: 'fp32' | 'bf16'): number {
@@ -36,6 +36,7 @@ export function cacheLimit(): number {
 export class FrozenFeatures {
   readonly #stores: Record<string, RowStore> = {};
   readonly #program;
+  readonly #batch: number;
 
   constructor(private readonly options: FeatureOptions) {
     const { prefix, weights, precision, count, views } = options;
@@ -45,6 +46,7 @@ export class FrozenFeatures {
       this.#stores[name] = new RowStore(weights.engine, { rows: count * (views + 1), shape: t.shape.slice(1), dtype });
     }
     this.#program = compile(prefix, { weights, precision });
+    this.#batch = batchOn(weights.engine.device);
   }
 
   get bytes(): number {
@@ -59,10 +61,11 @@ export class FrozenFeatures {
     const { images, seed, count } = this.options;
     const into = Object.fromEntries(Object.entries(this.#stores).map(([name, store]) => [name, { store, offset: view * count }]));
     const bind: Binding = { images: images.store, scale: images.scale, shift: images.shift, seed, epoch: view, ...(augment && { augment }) };
-    for (let at = 0; at < order.length; at += CHUNK) {
-      const chunk = order.subarray(at, at + CHUNK);
+    const size = CHUNK * this.#batch;
+    for (let at = 0; at < order.length; at += size) {
+      const chunk = order.subarray(at, at + size);
       if (signal?.aborted) return false;
-      const { stopped } = await this.#program.loop({ order: chunk, batchSize: BATCH, bind: { image: bind }, into, ...(signal && { signal }) });
+      const { stopped } = await this.#program.loop({ order: chunk, batchSize: this.#batch, bind: { image: bind }, into, ...(signal && { signal }) });
       if (stopped) return false;
       onChunk(chunk.length);
     }
@@ -72,8 +75,9 @@ export class FrozenFeatures {
   /** The same for images first .. last of the store as the decoder delivers them, so that both work at once. */
   async follow(packed: (count: number) => Promise<void>, signal: AbortSignal | undefined, onChunk: (images: number) => void): Promise<boolean> {
     const { count } = this.options;
-    for (let at = 0; at < count; at += CHUNK) {
-      const end = Math.min(at + CHUNK, count);
+    const size = CHUNK * this.#batch;
+    for (let at = 0; at < count; at += size) {
+      const end = Math.min(at + size, count);
       await packed(end);
       const order = Int32Array.from({ length: end - at }, (_, i) => at + i);
       if (!(await this.compute(order, 0, undefined, signal, onChunk))) return false;

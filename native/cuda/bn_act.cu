@@ -39,9 +39,9 @@ struct Affine {
   float mean[V], scale[V], beta[V];
   MNV2_DEVICE Affine(const Norm& norm, int64_t c) {
     for (int v = 0; v < V; ++v) {
-      mean[v] = norm.mean[c + v];
-      scale[v] = norm.gamma[c + v] * norm.rstd[c + v];
-      beta[v] = norm.beta[c + v];
+      mean[v] = norm.mean ? norm.mean[c + v] : 0.f;
+      scale[v] = norm.mean ? norm.gamma[c + v] * norm.rstd[c + v] : 1.f;
+      beta[v] = norm.beta ? norm.beta[c + v] : 0.f;
     }
   }
 };

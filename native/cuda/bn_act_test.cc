@@ -84,6 +84,19 @@ void check_type(Report& report) {
   check<T>(report, 20011, 32, Act::relu6, false, false);
 }
 
+// What is left of a folded BatchNorm: a bias, or nothing.
+template <class T>
+void check_bias(Report& report, int64_t C, bool with_bias, Act act) {
+  const int64_t rows = 131;
+  const auto x = random_tensor<T>(rows * C, 0.5, 3), residual = random_tensor<T>(rows * C);
+  const auto bias = random_tensor<float>(C, 1, 1);
+  const Problem p{rows, C, act, 0, false, exactly(x), exactly(residual), Vec(C, 1), with_bias ? exactly(bias) : Vec(C), Vec(C), Vec(C, 1)};
+  auto y = poisoned<T>(rows * C);
+  const auto type = sizeof(T) == 4 ? cuda::Type::float32 : cuda::Type::bfloat16;
+  cuda::norm_act(type, x.data(), residual.data(), {nullptr, nullptr, nullptr, with_bias ? bias.data() : nullptr, act}, rows, C, y.data(), nullptr);
+  report.line(with_bias ? "a bias alone" : "an activation alone", {{"y", error_of(y, reference(p).y), 2e-5 + rounding<T>()}});
+}
+
 // A channel whose mean dwarfs its deviation.
 void check_cancellation(Report& report) {
   const int64_t rows = 20003, C = 4;
@@ -102,6 +115,8 @@ int main() {
   Report report;
   check_type<float>(report);
   check_type<bfloat16>(report);
+  for (Act act : {Act::none, Act::relu6})
+    for (bool bias : {false, true}) check_bias<float>(report, 17, bias, act), check_bias<bfloat16>(report, 24, bias, act);
   check_cancellation(report);
   return report.exit_code();
 }

@@ -38,7 +38,7 @@ DeviceMemory cuda_memory(at::Device device) {
           static_cast<double>(stats.allocated_bytes[all].peak)};
 }
 
-void cuda_synchronize() { c10::cuda::device_synchronize(); }
+void cuda_synchronize() { c10::cuda::getCurrentCUDAStream().synchronize(); }
 
 void enter_cuda_device(at::Device device) {
   at::globalContext().lazyInitDevice(device.type());

@@ -25,7 +25,7 @@ Bounds bounds_of(Act act) {
   return {act == Act::none ? -inf : 0.f, act == Act::relu6 ? 6.f : inf};
 }
 
-// Pointers of a BatchNorm before the convolution; mean is null if there is none.
+// Pointers of a BatchNorm before the convolution, all null if there is none; of a bias, beta alone.
 struct Before {
   const float *mean, *rstd, *gamma, *beta;
   Bounds bounds;
@@ -70,7 +70,7 @@ struct Affine {
   MNV2_DEVICE float pre(float x) const { return (x - mean) * scale + beta; }
 };
 MNV2_DEVICE Affine affine_of(const Before& b, int64_t c) {
-  if (!b.mean) return {};
+  if (!b.mean) return {0.f, 1.f, b.beta ? b.beta[c] : 0.f};
   return {b.mean[c], b.gamma[c] * b.rstd[c], b.beta[c]};
 }
 // As activate() and activate_grad() in element.h.
@@ -111,17 +111,20 @@ MNV2_DEVICE void sum_columns(float* shared, const Tiling& t, const Lane<P>& lane
 template <class T, int V, int P, int S>
 __global__ void __launch_bounds__(kMaxThreads, 4)
 depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __restrict__ w, Tiling t,
-                         T* __restrict__ y, float* __restrict__ statistics) {
+                         T* __restrict__ y, float* __restrict__ statistics, const float* __restrict__ bias, Bounds tail) {
   const Lane<P> lane(t);
   const int in_rows = (t.rows - 1) * S + 3, in_cols = (t.cols - 1) * S + 3;
   float* const tile = shared_memory<float>();  // [in_rows, in_cols, channels]
   Affine* const affines = reinterpret_cast<Affine*>(tile + in_rows * in_cols * t.channels);
   load_affines(before, t, affines);
 
-  float taps[9][P] = {};
-  if (lane.c < t.C)
-    for (int k = 0; k < 9; ++k)
-      for (int p = 0; p < P; ++p) taps[k][p] = w[(lane.c + p) * 9 + k];
+  float taps[9][P] = {}, shift[P] = {};
+  if (lane.c < t.C) {
+    for (int p = 0; p < P; ++p) {
+      for (int k = 0; k < 9; ++k) taps[k][p] = w[(lane.c + p) * 9 + k];
+      if (bias) shift[p] = bias[lane.c + p];
+    }
+  }
   Sums<P> sums;
 
   for (int index = blockIdx.y; index < t.count; index += gridDim.y) {
@@ -168,7 +171,7 @@ depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __
       }
       if (r < 2 || (S == 2 && r % 2 != 0)) continue;
       const int oh = at.row + (r - 2) / S;
-      for (int p = 0; p < P; ++p) done[p] = widen(narrow<T>(done[p]));  // statistics of what is stored
+      for (int p = 0; p < P; ++p) done[p] = widen(narrow<T>(clamp(done[p] + shift[p], tail)));  // statistics of what is stored
       store(done, y + ((int64_t(at.n) * t.out_h + oh) * t.out_w + ow) * t.C + lane.c);
       sums.add(done);
     }
@@ -385,14 +388,15 @@ struct Plan {
 
 template <class T, int V, int P, int S>
 void forward(const T* x, const Norm* before, const float* w, const DepthwiseShape& s, T* y, const Statistics* after,
-             float* workspace, Stream stream) {
+             float* workspace, Stream stream, const Norm* tail) {
   const Plan<T, V, P> plan(s, s.out_h(), s.out_w(), S == 1 ? kTile : kTile / 2, 1);
   const Tiling& t = plan.tiling;
   const size_t channels = size_t(t.channels);
   const size_t tile = channels * (((t.rows - 1) * S + 3) * ((t.cols - 1) * S + 3) * sizeof(float) + sizeof(Affine));
   const size_t moments = channels * t.cols * sizeof(Moments);
   launch(depthwise_forward_kernel<T, V, P, S>, plan.blocks, plan.threads, tile > moments ? tile : moments, stream, x,
-         before_of(before), w, t, y, after ? workspace : nullptr);
+         before_of(before), w, t, y, after ? workspace : nullptr, tail ? tail->beta : nullptr,
+         bounds_of(tail ? tail->act : Act::none));
   if (after) finish_moments(workspace, plan.blocks.y, s.C, *after, stream);
 }
 
@@ -423,11 +427,11 @@ void backward(const T* dy, const NormGrad* after, const T* x, const Norm* before
 
 template <class T>
 void forward_any(const T* x, const Norm* before, const float* w, const DepthwiseShape& s, T* y, const Statistics* after,
-                 float* workspace, Stream stream) {
+                 float* workspace, Stream stream, const Norm* tail) {
   const bool vector = vectorizable<T>(s.C, x, y);
   const auto run = s.stride == 1 ? (vector ? forward<T, kVector<T>, 2, 1> : forward<T, 1, 1, 1>)
                                  : (vector ? forward<T, kVector<T>, 2, 2> : forward<T, 1, 1, 2>);
-  run(x, before, w, s, y, after, workspace, stream);
+  run(x, before, w, s, y, after, workspace, stream, tail);
 }
 
 template <class T>
@@ -442,11 +446,11 @@ void backward_any(const T* dy, const NormGrad* after, const T* x, const Norm* be
 }  // namespace
 
 void depthwise_forward(Type type, const void* x, const Norm* before, const float* w, const DepthwiseShape& s, void* y,
-                       const Statistics* after, float* workspace, Stream stream) {
+                       const Statistics* after, float* workspace, Stream stream, const Norm* tail) {
   if (type == Type::float32)
-    forward_any(static_cast<const float*>(x), before, w, s, static_cast<float*>(y), after, workspace, stream);
+    forward_any(static_cast<const float*>(x), before, w, s, static_cast<float*>(y), after, workspace, stream, tail);
   else
-    forward_any(static_cast<const bfloat16*>(x), before, w, s, static_cast<bfloat16*>(y), after, workspace, stream);
+    forward_any(static_cast<const bfloat16*>(x), before, w, s, static_cast<bfloat16*>(y), after, workspace, stream, tail);
 }
 
 void depthwise_backward(Type type, const void* dy, const NormGrad* after, const void* x, const Norm* before,

@@ -107,6 +107,38 @@ void check(Report& report, const DepthwiseShape& s, bool with_before, bool with_
                      {"dbeta", with_before ? error_of(before.dbeta, want_dbeta, many) : 0, exact}});
 }
 
+// As in inference: bias and activation of the convolution before while loading, its own while storing.
+template <class T>
+void check_folded(Report& report, const DepthwiseShape& s, Act first, Act last) {
+  const auto type = sizeof(T) == 4 ? cuda::Type::float32 : cuda::Type::bfloat16;
+  const int64_t C = s.C, nx = s.N * s.H * s.W * C, ny = s.N * s.out_h() * s.out_w() * C;
+  const auto x = random_tensor<T>(nx, 0.5, 2);
+  const auto w = random_tensor<float>(C * 9, 0, 0.5), before = random_tensor<float>(C, 1, 1), after = random_tensor<float>(C, 1, 1);
+  const auto act = [](Act a, double v) { return a == Act::none ? v : std::min(std::max(v, 0.0), a == Act::relu ? INFINITY : 6.0); };
+  Vec want(ny);
+  for (int64_t o = 0; o < ny; ++o) want[o] = after[o % C];
+  each_product(s, [&](int64_t i, int64_t k, int64_t o) { want[o] += act(first, widen(x[i]) + before[i % C]) * w[k]; });
+  for (double& v : want) v = act(last, v);
+  auto y = poisoned<T>(ny);
+  auto workspace = poisoned<float>(cuda::workspace_floats(C));
+  const cuda::Norm head{nullptr, nullptr, nullptr, before.data(), first}, tail{nullptr, nullptr, nullptr, after.data(), last};
+  cuda::depthwise_forward(type, x.data(), &head, w.data(), s, y.data(), nullptr, workspace.data(), nullptr, &tail);
+  char name[96];
+  std::snprintf(name, sizeof name, "%s folded [%ld, %3ld, %2ld, %2ld] stride %ld", type_name<T>(), long(s.N), long(s.C),
+                long(s.H), long(s.W), long(s.stride));
+  report.line(name, {{"y", error_of(y, want), 3e-5 + rounding<T>()}});
+}
+
+template <class T>
+void check_folded_type(Report& report) {
+  for (int64_t stride : {1, 2})
+    for (Act first : {Act::none, Act::relu6})
+      for (Act last : {Act::none, Act::relu, Act::relu6}) {
+        check_folded<T>(report, {2, 24, 14, 15, stride, 1, 1, 1, 1}, first, last);
+        check_folded<T>(report, {1, 13, 9, 8, stride, 0, 0, 1, 1}, first, last);
+      }
+}
+
 template <class T>
 void check_type(Report& report) {
   const auto pick = [](int64_t n) { return static_cast<int64_t>(rng()() % n); };
@@ -133,5 +165,7 @@ int main() {
   Report report;
   check_type<float>(report);
   check_type<bfloat16>(report);
+  check_folded_type<float>(report);
+  check_folded_type<bfloat16>(report);
   return report.exit_code();
 }

@@ -32,7 +32,8 @@ struct Statistics {
   float momentum, eps;
 };
 
-// A BatchNorm with known statistics, and its activation.
+// A BatchNorm with known statistics, and its activation. Where it is folded into the convolution
+// before it a bias is left: mean, rstd and gamma are null, and so is beta if there is none.
 struct Norm {
   const float *mean, *rstd, *gamma, *beta;
   Act act;
@@ -75,9 +76,10 @@ struct DepthwiseShape {
 
 // y = depthwise3x3(act(BatchNorm(x)), w), and y's own statistics for the BatchNorm that follows.
 // before (null: x is taken as it is) normalises while loading, so the normalised tensor is never
-// written; after (null: none) costs no further pass over y. w: [C, 1, 3, 3] float.
+// written; after (null: none) costs no further pass over y. w: [C, 1, 3, 3] float. tail (null: none)
+// is a bias and activation, applied to y before it is written.
 void depthwise_forward(Type, const void* x, const Norm* before, const float* w, const DepthwiseShape&, void* y,
-                       const Statistics* after, float* workspace, Stream stream);
+                       const Statistics* after, float* workspace, Stream stream, const Norm* tail = nullptr);
 
 // The BatchNorm behind a depthwise convolution, seen from its gradient: with it, dy in
 // depthwise_backward is the gradient of that BatchNorm's (and activation's) output.

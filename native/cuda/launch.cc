@@ -22,6 +22,8 @@ cuda::DepthwiseShape shape_of(const at::Tensor& x, int64_t stride, at::IntArrayR
   return {x.size(0), x.size(1), x.size(2), x.size(3), stride, pads[0], pads[2], pads[1], pads[3]};
 }
 
+cuda::Norm norm_of(const BiasAct& b) { return {nullptr, nullptr, nullptr, floats(b.bias), b.act}; }
+
 }  // namespace
 
 at::Tensor cuda_norm_act_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
@@ -63,6 +65,28 @@ at::Tensor cuda_depthwise_forward(const at::Tensor& x, const at::Tensor& weight,
   auto y = at::empty({shape.N, shape.C, shape.out_h(), shape.out_w()}, x.options(), at::MemoryFormat::ChannelsLast);
   auto space = workspace(x, shape.C);
   cuda::depthwise_forward(type_of(x), raw(x), nullptr, floats(weight), shape, raw(y), nullptr, floats(space), mnv2::stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  return y;
+}
+
+at::Tensor cuda_bias_act(const at::Tensor& y, const BiasAct& tail, const at::Tensor& residual) {
+  if (y.numel() == 0) return y;
+  auto out = at::empty_like(y);
+  const int64_t channels = y.size(1);
+  cuda::norm_act(type_of(y), raw(y), raw(residual), norm_of(tail), y.numel() / channels, channels, raw(out), stream());
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  return out;
+}
+
+at::Tensor cuda_depthwise_folded(const at::Tensor& x, const BiasAct& before, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
+                                 const BiasAct& tail) {
+  const auto shape = shape_of(x, stride, pads);
+  TORCH_CHECK(shape.H + shape.top + shape.bottom >= 3 && shape.W + shape.left + shape.right >= 3, "convolution: an image of ", shape.H, " x ",
+              shape.W, " is smaller than the kernel");
+  auto y = at::empty({shape.N, shape.C, shape.out_h(), shape.out_w()}, x.options(), at::MemoryFormat::ChannelsLast);
+  if (y.numel() == 0) return y;
+  const auto head = norm_of(before), end = norm_of(tail);
+  cuda::depthwise_forward(type_of(x), raw(x), &head, floats(weight), shape, raw(y), nullptr, nullptr, stream(), &end);
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return y;
 }

@@ -32,4 +32,16 @@ void cuda_norm_depthwise_backward(const at::Tensor& dz, const at::Tensor& x, con
                                   at::Tensor& dx, at::Tensor& dweight_before, at::Tensor& dbias_before, at::Tensor& dweight,
                                   at::Tensor& dweight_after, at::Tensor& dbias_after);
 
+/** A bias ([C] float, may be undefined) and an activation, where a BatchNorm is folded into a convolution. */
+struct BiasAct {
+  at::Tensor bias;
+  Act act = Act::none;
+};
+
+/** act(y + bias) + residual in one pass. y, residual: channels_last; residual may be undefined. */
+at::Tensor cuda_bias_act(const at::Tensor& y, const BiasAct& tail, const at::Tensor& residual);
+/** Inference: tail(depthwise(before(x), weight)), bias and activation of the convolution before applied while loading. */
+at::Tensor cuda_depthwise_folded(const at::Tensor& x, const BiasAct& before, const at::Tensor& weight, int64_t stride, at::IntArrayRef pads,
+                                 const BiasAct& tail);
+
 }  // namespace mnv2

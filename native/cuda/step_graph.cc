@@ -17,7 +17,8 @@ void StepGraph::step(const std::function<void()>& body) {
   auto graph = std::make_unique<at::cuda::CUDAGraph>();
   bool begun = false;
   try {
-    graph->capture_begin();
+    // Only this thread's calls can spoil the capture: the JavaScript thread may allocate meanwhile.
+    graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
     begun = true;
     body();
     graph->capture_end();
