@@ -116,6 +116,8 @@ export interface DepthwiseTimes {
   forward: Float64Array;
   inputGradient: Float64Array;
   weightGradient: Float64Array;
+  /** as CUDA graphs: none of the host's time is in them */
+  captured: boolean;
 }
 export interface NativeWeights {
   set(entries: { name: string; data: HostArray; shape: readonly number[]; dtype: DType }[]): Promise<void>;

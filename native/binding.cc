@@ -105,6 +105,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
           out.Set("forward", seconds_to(env, times.forward));
           out.Set("inputGradient", seconds_to(env, times.input_gradient));
           out.Set("weightGradient", seconds_to(env, times.weight_gradient));
+          out.Set("captured", Napi::Boolean::New(env, times.captured));
           return out;
         };
       }, hold({Value()}));

@@ -18,6 +18,7 @@ struct DepthwiseCase {
 /** Seconds of one operation in each of the samples taken. */
 struct DepthwiseTimes {
   std::vector<double> forward, input_gradient, weight_gradient;
+  bool captured = true;  // as CUDA graphs: none of the host's time is in them
 };
 
 /** On channels_last tensors of random numbers. Each sample repeats the operation for some milliseconds. */

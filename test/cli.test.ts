@@ -36,6 +36,8 @@ describe('usage', () => {
     [['train', 'images', '--device', 'tpu'], /device: expected auto, cpu, cuda or cuda:n, got 'tpu'/],
     [['bench', '--n', '0'], /--n: expected a whole number of at least 1, got 0/],
     [['bench', 'depthwise', '--arch', 'mobilenet_v1'], /--arch belongs to 'bench network'/],
+    [['bench', 'depthwise', '--device', 'cpu', '--route', 'cudnn'], /--route cudnn: expected one of native, fused on cpu/],
+    [['bench', '--route', 'fused'], /--route belongs to 'bench depthwise'/],
     [['summary', '--width', '-1'], /widthMult: expected a number above 0/],
   ])('%j ends with 2 and says why', (args, message) => {
     const { status, stderr } = run(...args);

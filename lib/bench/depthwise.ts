@@ -13,6 +13,8 @@ export interface DepthwiseBench {
   batchSize: number;
   device: string;
   threads?: number | undefined;
+  /** this one alone; default: every route of the device */
+  route?: DepthwiseRoute | undefined;
   /** samples of each figure */
   n: number;
 }
@@ -37,6 +39,8 @@ export interface DepthwiseRow {
   forward: DepthwiseFigure;
   inputGradient: DepthwiseFigure;
   weightGradient: DepthwiseFigure;
+  /** CUDA: timed as graphs, so that none of the host's time is in the figures */
+  captured: boolean;
 }
 
 export interface DepthwiseMachine {
@@ -62,6 +66,11 @@ export function depthwiseShapes(size: number): Pick<DepthwiseRow, 'channels' | '
   return [...shapes.values()];
 }
 
+/** What a depthwise convolution can be computed by. `native` on CUDA works on NCHW: what turning x and y costs is in its times. */
+export function depthwiseRoutes(device: string): readonly DepthwiseRoute[] {
+  return device === 'cpu' ? ['native', 'fused'] : ['cudnn', 'native', 'fused'];
+}
+
 /** Each row as soon as it is measured; returns what they are measured against. */
 export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<DepthwiseRow, DepthwiseMachine> {
   using engine = new Engine({ device: o.device, ...(o.threads !== undefined && { threads: o.threads }) });
@@ -69,7 +78,7 @@ export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<Depthwi
   const bytes = COPY_BYTES[cuda ? 'cuda' : 'cpu'];
   const copies = await settled(() => engine.native.timeCopy({ bytes, samples: o.n }));
   const copyBandwidth = (2 * bytes) / (spread([...copies]).median);
-  const routes: DepthwiseRoute[] = cuda ? ['cudnn', 'native', 'fused'] : ['native', 'fused'];
+  const routes = o.route ? [o.route] : depthwiseRoutes(engine.device);
   for (const shape of depthwiseShapes(o.size)) {
     const { channels, height, width, stride } = shape;
     for (const dtype of ['float32', 'bfloat16'] as const) {
@@ -82,7 +91,7 @@ export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<Depthwi
       for (const route of routes) {
         const work = { route, dtype, shape: [o.batchSize, channels, height, width], stride, samples: o.n };
         const times = await settled(() => engine.native.timeDepthwise(work));
-        yield { ...shape, dtype, route, forward: figure(times.forward), inputGradient: figure(times.inputGradient), weightGradient: figure(times.weightGradient) };
+        yield { ...shape, dtype, route, forward: figure(times.forward), inputGradient: figure(times.inputGradient), weightGradient: figure(times.weightGradient), captured: times.captured };
       }
     }
   }

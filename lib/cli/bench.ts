@@ -3,7 +3,7 @@ import os from 'node:os';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { native } from '../native.js';
 import { UsageError } from '../errors.js';
-import { benchDepthwise, type DepthwiseFigure, type DepthwiseMachine, type DepthwiseRow } from '../bench/depthwise.js';
+import { benchDepthwise, depthwiseRoutes, type DepthwiseFigure, type DepthwiseMachine, type DepthwiseRow } from '../bench/depthwise.js';
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
 import { resolveDevice } from '../tensor/engine.js';
 import { ARCHITECTURES, createModel, loadCheckpoint, type Arch } from '../train/checkpoint.js';
@@ -18,6 +18,7 @@ interface BenchArguments {
   precision: 'fp32' | 'bf16';
   device: string;
   threads?: number;
+  route?: 'cudnn' | 'native' | 'fused';
   n: number;
   json: boolean;
 }
@@ -77,14 +78,17 @@ async function handler(a: BenchArguments): Promise<void> {
     for (const flag of ['arch', 'width', 'weights'] as const) {
       if (a[flag] !== undefined) throw new UsageError(`--${flag} belongs to 'bench network'; 'bench depthwise' takes MobileNetV2's shapes at --size`);
     }
+    const routes = depthwiseRoutes(device);
+    if (a.route && !routes.includes(a.route)) throw new UsageError(`--route ${a.route}: expected one of ${routes.join(', ')} on ${device}`);
     const size = a.size ?? 224;
     whole('size', size, 32);
     settings = { size, batchSize: a.batchSize };
     line(`depthwise 3x3 convolutions of MobileNetV2, ${size} px, batch ${a.batchSize}, on ${device}\n${DEPTHWISE_HEAD}`);
-    const end: DepthwiseMachine = await drain(benchDepthwise({ ...shared, size }), show(depthwiseLine));
+    const end: DepthwiseMachine = await drain(benchDepthwise({ ...shared, size, route: a.route }), show(depthwiseLine));
     line(`a copy within the device moves ${(end.copyBandwidth / 1e9).toFixed(1)} GB/s`);
     found = end;
   } else {
+    if (a.route !== undefined) throw new UsageError("--route belongs to 'bench depthwise'");
     const checkpoint = a.weights ? await loadCheckpoint(a.weights) : undefined;
     const arch = a.arch ?? checkpoint?.arch ?? 'mobilenet_v2';
     const { numClasses: classes = 21, ...options } = checkpoint?.options ?? {};
@@ -113,6 +117,7 @@ export const command: CommandModule<object, BenchArguments> = {
         precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const },
         device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
         threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
+        route: { choices: ['cudnn', 'native', 'fused'] as const, describe: 'depthwise: this route alone (default: each the device has)' },
         n: { type: 'number', default: 7, describe: 'samples of each figure' },
         json: { type: 'boolean', default: false, describe: 'one JSON line' },
       })) as never,
