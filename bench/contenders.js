@@ -39,18 +39,32 @@ async function npmPackages(cache, names) {
   return folder;
 }
 
-const torch = (file) => async ({ cache }) => {
+/** $MNV2_BENCH_PYTHON, else the active Python: a torch that sees the card is found, not made. */
+async function pythonWithCuda(modules) {
+  const given = process.env.MNV2_BENCH_PYTHON || 'python3';
+  const code = `import ${modules.join(', ')}\nassert torch.cuda.is_available(), f'torch {torch.__version__} sees no CUDA device'`;
+  try {
+    await execute(given, ['-c', code], quiet);
+    return given;
+  } catch (error) {
+    throw new Error(`${given}: ${error.message.trim().split('\n').at(-1)}; set MNV2_BENCH_PYTHON to a Python with ${modules.join(', ')} and CUDA`);
+  }
+}
+
+const torch = (file) => async ({ cache, device }) => {
   // A CPU build is all that is needed; where pip's index offers only CUDA builds this is a large download.
   const modules = ['torch', 'PIL', 'numpy', 'safetensors'];
+  if (device !== 'cpu') return [await pythonWithCuda(modules), script(file)];
   return [await pythonWith(cache, 'torch', modules, ['torch', 'pillow', 'numpy', 'safetensors', 'setuptools']), script(file)];
 };
 
-/** name -> setUp({ cache, weights }) -> [command, ...first arguments]; it throws where the peer cannot be had. */
+/** name -> setUp({ cache, weights, device }) -> [command, ...first arguments]; it throws where the peer cannot be had. */
 export const CONTENDERS = {
   ours: async () => [process.execPath, script('ours.js')],
   'pytorch-eager': torch('pytorch_eager.py'),
   'pytorch-best': torch('pytorch_best.py'),
   'pytorch-cached': torch('pytorch_cached.py'),
+  'pytorch-compiled': torch('pytorch_compiled.py'),
   'keras-tensorflow': async ({ cache }) => {
     const modules = ['tensorflow', 'keras', 'PIL', 'safetensors'];
     return [await pythonWith(cache, 'tensorflow', modules, ['tensorflow-cpu', 'pillow', 'safetensors']), script('keras_tensorflow.py')];

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { createInterface } from 'node:readline';
-import { clearInterval, setInterval } from 'node:timers';
+import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
 
 const text = (file) => {
   try {
@@ -19,6 +19,21 @@ function descendants(pid) {
   for (let i = 0; i < found.length; i++) for (const [child, parent] of all) if (parent === found[i]) found.push(child);
   return found;
 }
+
+/** Ends a process and its children at once. */
+function kill(pid) {
+  for (const p of descendants(pid)) {
+    try {
+      process.kill(p, 'SIGKILL');
+    } catch {
+      // it ended meanwhile
+    }
+  }
+}
+
+/** Longest time a timer takes. */
+const FOREVER = 2 ** 31 - 1;
+const milliseconds = (seconds) => Math.min(Math.max(1000 * seconds, 1), FOREVER);
 
 /** Proportional memory of a process and all its children in MiB: shared pages count once. */
 function memoryMiB(pid) {
@@ -60,12 +75,23 @@ export class Contender {
     if (next) next(message);
     else this.#answers.push(message);
   }
-  next() {
-    return this.#answers.length > 0 ? Promise.resolve(this.#answers.shift()) : new Promise((resolve) => this.#waiting.push(resolve));
+  /** The next message; one that takes longer than `limit` seconds ends the contender. */
+  next(limit = Infinity) {
+    if (this.#answers.length > 0) return Promise.resolve(this.#answers.shift());
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#deliver({ type: 'skip', reason: `no answer within ${Math.max(0, limit).toFixed(0)} s` });
+        if (this.child.pid) kill(this.child.pid);
+      }, milliseconds(limit));
+      this.#waiting.push((message) => {
+        clearTimeout(timer);
+        resolve(message);
+      });
+    });
   }
-  ask(request) {
+  ask(request, limit) {
     this.child.stdin.write(`${JSON.stringify(request)}\n`);
-    return this.next();
+    return this.next(limit);
   }
   async end() {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
@@ -75,8 +101,11 @@ export class Contender {
   }
 }
 
-/** Runs a command from start to end: wall seconds, its JSON lines, peak memory with children (sampled 5 times a second). */
-export function wholeProcess(command, threads, env = {}) {
+/**
+ * Runs a command from start to end: wall seconds, its JSON lines with the second each came at, peak memory with children
+ * (sampled 5 times a second). Ended after `limit` seconds, or asked to stop at the line `until` says yes to.
+ */
+export function wholeProcess(command, threads, { env = {}, limit = Infinity, until = () => false } = {}) {
   const { argv, env: base } = confined(command, threads);
   return new Promise((resolve) => {
     const start = performance.now();
@@ -84,11 +113,21 @@ export function wholeProcess(command, threads, env = {}) {
     const messages = [];
     let [errors, peakMiB] = ['', 0];
     const watch = setInterval(() => child.pid && (peakMiB = Math.max(peakMiB, memoryMiB(child.pid))), 200);
+    const timer = setTimeout(() => {
+      if (child.pid) kill(child.pid);
+      errors += `\nstopped after ${Math.max(0, limit).toFixed(0)} s`;
+    }, milliseconds(limit));
     child.stderr.on('data', (chunk) => (errors = (errors + chunk).slice(-4000)));
-    createInterface({ input: child.stdout }).on('line', (line) => line.startsWith('{') && messages.push(JSON.parse(line)));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (!line.startsWith('{')) return;
+      const message = { ...JSON.parse(line), at: (performance.now() - start) / 1000 };
+      messages.push(message);
+      if (until(message)) child.kill('SIGTERM');
+    });
     child.on('error', (error) => (errors += error.message));
     child.on('close', (code) => {
       clearInterval(watch);
+      clearTimeout(timer);
       resolve({ code, seconds: (performance.now() - start) / 1000, messages, peakMiB, error: errors.trim().split('\n').at(-1)?.slice(0, 300) });
     });
   });

@@ -52,3 +52,30 @@ export const THRESHOLDS = [
   { name: 'inference, batch 64, fp32', ours: ['inference/b64/fp32'], against: 'onnxruntime-node', peer: ['inference/b64/fp32'], atLeast: 1.5 },
   { name: 'inference, batch 1, fp32, latency', ours: ['inference/b1/fp32'], against: 'onnxruntime-node', peer: ['inference/b1/fp32'], atLeast: 1.5 },
 ];
+
+/** Images a second of a training step at batch 256 that moves no byte twice, on one H200 (GPU.md). */
+export const IDEAL_FUSION = 52_700;
+
+/** Parts of the GPU bench in the order they run; `limit`: seconds after which a part ends, whatever is missing. */
+export function gpuCases({ large = 256, small = 16 } = {}) {
+  return [
+    { part: 'step', key: 'gpu/full-step/large/bf16', request: { case: 'train-step', batch: large, precision: 'bf16', frozen: 0 }, units: large > 16 ? 24 : 1, images: large, limit: 145, reserve: 15,
+      contenders: ['ours', 'pytorch-best', 'pytorch-compiled'] },
+    { part: 'small-step', key: 'gpu/full-step/small/bf16', request: { case: 'train-step', batch: small, precision: 'bf16', frozen: 0 }, units: small > 4 ? 64 : 1, images: small, limit: 35, reserve: 5,
+      contenders: ['ours', 'pytorch-best'] },
+    { part: 'inference', key: 'gpu/inference/large/bf16', request: { case: 'infer', batch: large, precision: 'bf16' }, units: large > 16 ? 24 : 1, images: large, limit: 90, reserve: 10,
+      contenders: ['ours', 'pytorch-compiled'] },
+    { part: 'reference', key: 'gpu/reference/fp32', job: true, precision: 'fp32', limit: 90, contenders: ['ours', 'pytorch-eager'] },
+    { part: 'accuracy', key: 'gpu/fine-tune', accuracy: 0.98, limit: 55, contenders: ['ours'] },
+    { part: 'depthwise', key: 'gpu/depthwise', batch: large, limit: 45, contenders: [] },
+  ];
+}
+
+/** What must hold on one H200: issue 4's table. */
+export const GPU_THRESHOLDS = [
+  { name: 'full training step, batch 256, bf16', ours: ['gpu/full-step/large/bf16'], against: 'pytorch-best', says: 'PyTorch eager, NHWC, autocast', atLeast: 2 },
+  { name: 'full training step, batch 256, bf16', ours: ['gpu/full-step/large/bf16'], against: 'pytorch-compiled', says: 'torch.compile(mode="max-autotune")', atLeast: 1.3 },
+  { name: 'full training step, batch 16, bf16', ours: ['gpu/full-step/small/bf16'], against: 'pytorch-best', says: 'PyTorch eager, NHWC, autocast', atLeast: 4 },
+  { name: 'inference, batch 256, bf16', ours: ['gpu/inference/large/bf16'], against: 'pytorch-compiled', says: 'torch.compile max-autotune', atLeast: 1.2 },
+  { name: 'reference job, process start to checkpoint', ours: ['gpu/reference/fp32'], against: 'pytorch-eager', says: 'PyTorch eager as written', atLeast: 30 },
+].map((t) => ({ ...t, peer: t.ours }));

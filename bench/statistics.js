@@ -18,3 +18,14 @@ export function pairedRatio(ours, peer) {
   const n = Math.min(ours.length, peer.length);
   return summary(Array.from({ length: n }, (_, i) => peer[i] / ours[i]));
 }
+
+/** Ratios the results must reach, of those both sides of which were measured; of several cases the fastest counts. */
+export function ratios(results, thresholds) {
+  const best = (cases, name) => cases.flatMap((key) => results.find((r) => r.case === key)?.contenders[name] ?? []).sort((a, b) => a.median - b.median)[0];
+  return thresholds.flatMap((t) => {
+    const [ours, peer] = [best(t.ours, 'ours'), best(t.peer, t.against)];
+    if (!ours || !peer) return [];
+    const ratio = peer.median / ours.median;
+    return [{ name: t.name, against: t.against, at_least: t.atLeast, ratio, held: ratio >= t.atLeast, ...(peer.extrapolated && { extrapolated: true }) }];
+  });
+}

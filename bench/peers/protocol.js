@@ -12,7 +12,7 @@ export function send(message) {
 
 export function options() {
   const text = { type: 'string' };
-  const { values } = parseArgs({ allowPositionals: true, options: { data: text, weights: text, threads: text, cache: text, packages: text, model: text } });
+  const { values } = parseArgs({ allowPositionals: true, options: { data: text, weights: text, threads: text, device: text, cache: text, packages: text, model: text } });
   return { ...values, threads: Number(values.threads) };
 }
 

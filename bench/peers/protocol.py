@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--data", required=True, help="image folder: class/name.ext")
     parser.add_argument("--weights", required=True, help="backbone .safetensors")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, where the peer knows it")
     parser.add_argument("--cache", required=True, help="a folder this peer may write to")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--epochs", type=int, default=20)

@@ -84,4 +84,5 @@ def versions():
     import PIL
     import numpy
     return {"torch": torch.__version__, "pillow": PIL.__version__, "numpy": numpy.__version__, "safetensors": safetensors.__version__,
-            "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            **({"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()} if torch.cuda.is_available() else {})}

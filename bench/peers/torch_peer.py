@@ -1,4 +1,5 @@
 """The bench cases in PyTorch, for the three styles of writing it (pytorch_eager, pytorch_best, pytorch_cached). Owns no model."""
+import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,16 @@ from protocol import Skip, arguments, peak_memory_mib, send, serve
 
 @dataclass
 class Style:
-    """channels_last: memory format; decode_once: keep decoded images; cache: keep frozen features; freezing: torch.compile."""
+    """channels_last: memory format; decode_once: keep decoded images; cache: keep frozen features; freezing: torch.compile for
+    inference, with its mode; compiled: torch.compile for training, with its mode."""
 
     precisions: tuple
     channels_last: bool = False
     decode_once: bool = False
     cache: bool = False
     freezing: bool = False
+    compiled: bool = False
+    mode: str = "default"
 
 
 class Scenes(Dataset):
@@ -42,17 +46,27 @@ class Scenes(Dataset):
 class Peer:
     def __init__(self, style, options):
         self.style, self.options = style, options
+        self.device = torch.device(options.device)
+        self.cuda = self.device.type == "cuda"
         torch.set_num_threads(options.threads)
+        torch.backends.cudnn.benchmark = style.channels_last  # shapes repeat; as people write it, nobody says so
+        if style.freezing or style.compiled:
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(options.cache, "inductor"))
 
     def precision(self, name):
         if name not in self.style.precisions:
             raise Skip(f"{name} is not part of this way of writing it")
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == "bf16")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=name == "bf16")
 
     def model(self, classes, frozen=0):
         model = M.load(self.options.weights, classes)
         M.freeze_first(model, frozen)
+        model = model.to(self.device)
         return model.to(memory_format=torch.channels_last) if self.style.channels_last else model
+
+    def sync(self):
+        if self.cuda:
+            torch.cuda.synchronize()
 
     def layout(self, x):
         return x.contiguous(memory_format=torch.channels_last) if self.style.channels_last else x.contiguous()
@@ -62,11 +76,11 @@ class Peer:
         return torch.optim.SGD(trainable, lr=lr, momentum=momentum, fused=self.style.channels_last or None)
 
     def pixels(self, count):
-        """[count, 3, 224, 224] float32 of real images, and their labels."""
+        """[count, 3, 224, 224] float32 of real images on the device, and their labels."""
         files, labels, classes = list_images(self.options.data)
         chosen = [(i * 997) % len(files) for i in range(count)]
         u8 = torch.from_numpy(np.stack([decode(files[i]) for i in chosen])).permute(0, 3, 1, 2)
-        return self.layout(M.normalise(u8)), torch.tensor([labels[i] for i in chosen]), len(classes)
+        return self.layout(M.normalise(u8.to(self.device))), torch.tensor([labels[i] for i in chosen], device=self.device), len(classes)
 
     def prepare(self, request):
         case = request["case"]
@@ -91,21 +105,37 @@ class Peer:
                 x = model.features[:frozen](x)
             x, first = x.clone(), frozen
         optimizer = self.optimizer(model, 1e-3, 0.9)
+        features = model.features[first:]
+
+        def loss_of(x, y):
+            return F.cross_entropy(model.classifier(features(x).mean((2, 3))), y)
+
+        forward = torch.compile(loss_of, mode=self.style.mode) if self.style.compiled else loss_of
+
+        def step():
+            optimizer.zero_grad()
+            with autocast:
+                loss = forward(x, y)
+            loss.backward()
+            optimizer.step()
+            return loss
 
         def measure(units):
+            if self.cuda:  # nobody waits for a loss in every step: the whole run is timed
+                self.sync()
+                start = time.perf_counter()
+                for _ in range(units):
+                    step()
+                self.sync()
+                return [(time.perf_counter() - start) / units] * units
             seconds = []
             for _ in range(units):
                 start = time.perf_counter()
-                optimizer.zero_grad()
-                with autocast:
-                    loss = F.cross_entropy(model.classifier(model.features[first:](x).mean((2, 3))), y)
-                loss.backward()
-                optimizer.step()
-                loss.item()
+                step().item()
                 seconds.append(time.perf_counter() - start)
             return seconds
 
-        measure(2)
+        measure(6 if self.cuda else 2)
         return measure
 
     def infer(self, request):
@@ -117,20 +147,21 @@ class Peer:
         if self.style.freezing:
             import torch._inductor.config as inductor
 
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(self.options.cache, "inductor"))
             inductor.freezing = True
-            model = torch.compile(model)
+            if self.cuda and request["precision"] == "bf16":  # nothing left to cast in a run
+                model, x, autocast = model.bfloat16(), x.bfloat16(), contextlib.nullcontext()
+            model = torch.compile(model, mode=self.style.mode)
 
         def measure(units):
             seconds = []
             with torch.no_grad(), autocast:
                 for _ in range(units):
                     start = time.perf_counter()
-                    model(x).float().numpy()
+                    model(x).float().cpu().numpy()
                     seconds.append(time.perf_counter() - start)
             return seconds
 
-        measure(3)
+        measure(6 if self.cuda else 3)
         return measure
 
     def decode(self, request):
@@ -203,6 +234,7 @@ class Peer:
             start = time.perf_counter()
             M.train_mode(model, 19)
             for x, target in batches(train, True):
+                x, target = x.to(self.device), target.to(self.device)
                 optimizer.zero_grad()
                 with autocast:
                     loss = F.cross_entropy(forward(x), target)
@@ -213,9 +245,10 @@ class Peer:
             correct = 0
             with torch.no_grad(), autocast:
                 for x, target in batches(valid, False):
+                    x, target = x.to(self.device), target.to(self.device)
                     correct += (forward(x).argmax(1) == target).sum().item()
             send(type="epoch", epoch=epoch, seconds=time.perf_counter() - start, accuracy=correct / len(valid))
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, o.out)
+        save_file({k: v.contiguous().cpu() for k, v in model.state_dict().items()}, o.out)
         send(type="done", measuredEpochs=measured, epochs=o.epochs, peakMiB=peak_memory_mib(), versions=M.versions())
 
     def cached_batches(self, model, files, y, autocast):
@@ -227,8 +260,8 @@ class Peer:
 
         def run(start, end, images):
             with torch.inference_mode(), autocast:
-                x = M.normalise(images[start:end].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last))
-                features[start:end] = backbone(x).mean((2, 3)).float()
+                x = M.normalise(images[start:end].to(self.device).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last))
+                features[start:end] = backbone(x).mean((2, 3)).float().cpu()
 
         def each(done, images):
             if done % 32 == 0 or done == len(files):
@@ -241,8 +274,6 @@ class Peer:
             return ((features[i], y[i]) for i in order.split(16))
 
         return batches
-
-
 
 
 def main(style):
