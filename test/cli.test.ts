@@ -95,6 +95,15 @@ describe('bench', () => {
   });
 });
 
+test('bench:gpu without a card says so and exits 3; its table of what is not measured stays as it is', () => {
+  const script = path.resolve('bench/gpu.js');
+  const before = fs.readFileSync(path.resolve('bench/GPU.md'), 'utf8');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--device', 'cuda:63'], { encoding: 'utf8', cwd: dir, env });
+  expect(stderr).toMatch(/^bench: device 'cuda:63': /);
+  expect([status, stdout]).toEqual([3, '']);
+  expect(fs.readFileSync(path.resolve('bench/GPU.md'), 'utf8')).toBe(before);
+});
+
 describe('train, eval, predict', () => {
   let events: Record<string, never>[] = [];
   beforeAll(() => {
