@@ -25,7 +25,7 @@ struct DeviceMemory {
   double allocated = 0, reserved = 0, peak = 0;  // bytes
 };
 DeviceMemory device_memory(at::Device device);
-/** Returns when everything queued on the device is done. */
+/** Returns when everything this thread has queued on the device is done. */
 void synchronize(at::Device device);
 
 /** Once, at the start of an engine's thread: its device, its threads, no gradients unless asked. */
