@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import sharp from 'sharp';
 import { sceneSvg } from '../dist/data/scenes.js';
-import { Random } from '../dist/data/random.js';
+import { Random } from '../dist/nn/random.js';
 
 const bin = path.resolve('bin/mnv2-torch.js');
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mnv2-cli-'));

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { DataError, UsageError } from '../errors.js';
 import type { NativeImageStore } from '../native.js';
-import { Random } from './random.js';
+import { Random } from '../nn/random.js';
 
 /** Rows of the store by use. Bad and unused images are in none. */
 export interface Split {

@@ -5,7 +5,7 @@ import { native } from '../native.js';
 import { checked } from '../tensor/engine.js';
 import { stratifiedSplit, type Dataset, type Split } from './dataset.js';
 import { decodeBytes } from './decode.js';
-import { Random } from './random.js';
+import { Random } from '../nn/random.js';
 import { SCENES, sceneSvg } from './scenes.js';
 
 export interface SyntheticOptions {

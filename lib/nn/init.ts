@@ -1,8 +1,8 @@
 // Initialisers: what a parameter holds before training.
-import { normal, type Random } from './random.js';
+import { normal, type Uniform } from './random.js';
 
 /** Fills `count` values of a parameter of this shape. */
-export type Initializer = (shape: readonly number[], uniform: Random) => Float32Array;
+export type Initializer = (shape: readonly number[], uniform: Uniform) => Float32Array;
 
 const fill = (shape: readonly number[], draw: () => number): Float32Array => {
   const values = new Float32Array(shape.reduce((a, b) => a * b, 1));

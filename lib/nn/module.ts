@@ -3,7 +3,7 @@ import { moduleOutput } from '../tensor/ops.js';
 import { parameter, recordingDepth, type Tensor, withPath } from '../tensor/tensor.js';
 import type { NamedData, WeightSource } from '../tensor/engine.js';
 import type { Initializer } from './init.js';
-import { random } from './random.js';
+import { Random } from './random.js';
 
 export type ParameterKind = 'parameter' | 'buffer';
 
@@ -149,7 +149,8 @@ export abstract class Module implements WeightSource {
   /** Initial values of all parameters and buffers; each depends on the seed and its name alone. */
   *state(seed: number): Iterable<NamedData> {
     for (const [name, p] of this.namedParameters()) {
-      const values = p.init(p.shape, random(seed, name));
+      const stream = new Random(seed, name);
+      const values = p.init(p.shape, () => stream.next());
       const data = p.dtype === 'int64' ? BigInt64Array.from(values, (v) => BigInt(v)) : values;
       yield { name, data, shape: [...p.shape], dtype: p.dtype };
     }

@@ -1,42 +1,68 @@
-// A seeded generator whose stream depends on (seed, name) alone, so that a parameter's first values do not depend on
-// what was initialised before it, nor on the machine.
+// Seeded random numbers, the same on every machine: first weights, splits, orders, synthetic scenes.
 
-/** Numbers in [0, 1): splitmix-seeded xoshiro128**. */
-export type Random = () => number;
-
-/** FNV-1a over the name, mixed with the seed. */
-function hash(seed: number, name: string): number {
-  let h = (2166136261 ^ Math.imul(seed + 1, 0x9e3779b1)) >>> 0;
-  for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 16777619) >>> 0;
-  return h;
+/** FNV-1a (Fowler, Noll, Vo) over UTF-16 code units. */
+function fnv(text: string, hash: number): number {
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
 }
 
-export function random(seed: number, name: string): Random {
-  let state = hash(seed, name);
-  const next = (): number => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
-    z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-    return (z ^ (z >>> 16)) >>> 0;
-  };
-  let [a, b, c, d] = [next(), next(), next(), next()];
-  const rotate = (x: number, k: number): number => ((x << k) | (x >>> (32 - k))) >>> 0;
-  return () => {
-    const result = Math.imul(rotate(Math.imul(b, 5), 7), 9) >>> 0;
-    const t = b << 9;
-    c ^= a;
-    d ^= b;
-    b ^= c;
-    a ^= d;
-    c ^= t;
-    d = rotate(d >>> 0, 11);
-    return result / 2 ** 32;
-  };
+/** Numbers in [0, 1). */
+export type Uniform = () => number;
+
+/** A stream that depends on its keys alone: streams of different keys do not meet. sfc32 (Chris Doty-Humphrey). */
+export class Random {
+  #a: number;
+  #b: number;
+  #c: number;
+  #counter = 1;
+
+  constructor(...keys: readonly (string | number)[]) {
+    const text = keys.join('\u0000');
+    this.#a = fnv(text, 0x811c9dc5);
+    this.#b = fnv(text, 0x9747b28c);
+    this.#c = fnv(text, 0x5bd1e995);
+    for (let i = 0; i < 15; i++) this.#bits();
+  }
+
+  #bits(): number {
+    const sum = (this.#a + this.#b + this.#counter++) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = ((this.#c << 21) | (this.#c >>> 11)) + sum;
+    return sum >>> 0;
+  }
+
+  /** uniform in [0, 1) */
+  next(): number {
+    return this.#bits() / 2 ** 32;
+  }
+  /** uniform in [low, high) */
+  between(low: number, high: number): number {
+    return low + (high - low) * this.next();
+  }
+  /** a whole number from `low` to `high`, both included */
+  whole(low: number, high: number): number {
+    return low + Math.floor(this.next() * (high - low + 1));
+  }
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+  pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.next() * from.length)]!;
+  }
+  /** Fisher-Yates, in place. */
+  shuffle<T extends unknown[] | Int32Array>(items: T): T {
+    const list = items as unknown[];
+    for (let i = list.length - 1; i > 0; i--) {
+      const j = this.whole(0, i);
+      [list[i], list[j]] = [list[j], list[i]];
+    }
+    return items;
+  }
 }
 
 /** Standard normal numbers (Box and Muller 1958), two from two. */
-export function normal(uniform: Random): Random {
+export function normal(uniform: Uniform): Uniform {
   let spare: number | undefined;
   return () => {
     if (spare !== undefined) {

@@ -1,5 +1,5 @@
 // Learning rates of every step, and the order in which an epoch visits its images. Pure arithmetic.
-import { random } from '../nn/random.js';
+import { Random } from '../nn/random.js';
 
 /**
  * Cosine decay to zero after a linear warm-up (Loshchilov and Hutter 2017; warm-up: Goyal et al. 2017).
@@ -21,11 +21,5 @@ export function cosineSchedule(lr: number, warmUp: number, total: number, first:
 
 /** The indices in an order that depends on (seed, epoch) alone (Fisher and Yates). */
 export function shuffled(indices: Int32Array, seed: number, epoch: number): Int32Array {
-  const order = indices.slice();
-  const uniform = random(seed, `epoch.${epoch}`);
-  for (let i = order.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
-  return order;
+  return new Random(seed, 'order', epoch).shuffle(indices.slice());
 }
