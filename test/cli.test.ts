@@ -33,6 +33,7 @@ describe('usage', () => {
     [['train', 'images', '--size', '8'], /--size: expected a whole number of at least 32/],
     [['train', 'images', '--optimizer', 'adm'], /Invalid values/],
     [['train', 'images', '--epochs', '0'], /epochs: expected a whole number of at least 1, got 0/],
+    [['train', 'images', '--out', 'images/beach/0.png'], /--out images\/beach\/0.png: .* is a file; choose another folder/],
     [['train', 'images', '--device', 'tpu'], /device: expected auto, cpu, cuda or cuda:n, got 'tpu'/],
     [['bench', '--n', '0'], /--n: expected a whole number of at least 1, got 0/],
     [['bench', 'depthwise', '--arch', 'mobilenet_v1'], /--arch belongs to 'bench network'/],
@@ -192,6 +193,7 @@ describe('bad data', () => {
     fs.writeFileSync(at('broken/beach/cut.jpg'), whole.subarray(0, whole.length / 2));
     fs.writeFileSync(at('broken/forest/text.png'), 'this is no image');
     const stopped = run('train', 'broken', ...SMALL, '--out', 'none');
+    expect(fs.existsSync(at('none'))).toBe(false);
     expect(stopped.stderr).toMatch(/2 of 26 images cannot be read:\n {2}beach\/cut.jpg: .*\n {2}forest\/text.png: /);
     expect(stopped.stderr).not.toContain('epoch[1/');
     expect(stopped.status).toBe(4);

@@ -1,6 +1,7 @@
 // The run folder: config.json, split.json, metrics.jsonl, best.safetensors, last.safetensors. Owns file names and when
 // they are written.
-import { appendFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { access, appendFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { native, type TensorData } from '../native.js';
@@ -29,10 +30,19 @@ export class Run {
   /** Refuses a folder that holds a run: nothing there is ever overwritten. */
   static async check(out: string | undefined): Promise<void> {
     if (!out) return;
-    await mkdir(out, { recursive: true });
-    if ((await readdir(out)).some((f) => f === 'config.json' || f.endsWith('.safetensors'))) {
-      throw new UsageError(`--out ${out}: a run is already there; choose another folder, nothing was changed`);
+    const refuse = (folder: string) => (e: NodeJS.ErrnoException): never => {
+      throw new UsageError(`--out ${out}: ${folder} ${e.code === 'ENOTDIR' ? 'is a file' : `cannot be written to (${e.code})`}; choose another folder`);
+    };
+    let folder = path.resolve(out);
+    if (existsSync(folder)) {
+      const files = await readdir(folder).catch(refuse(folder));
+      if (files.some((f) => f === 'config.json' || f.endsWith('.safetensors'))) {
+        throw new UsageError(`--out ${out}: a run is already there; choose another folder, nothing was changed`);
+      }
     }
+    // Made when the first epoch begins: a run that is refused leaves nothing behind.
+    while (!existsSync(folder)) folder = path.dirname(folder);
+    await access(folder, constants.W_OK).catch(refuse(folder));
   }
 
   /** Writes what is known before the first epoch. */
@@ -41,6 +51,7 @@ export class Run {
     void signal;
     const run = new Run(out ?? null, model, data.classes, options);
     if (!out) return run;
+    await mkdir(out, { recursive: true });
     const { package: version, libtorch } = native().buildInfo();
     const versions = { 'mnv2-torch': version, node: process.versions.node, libtorch };
     const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
