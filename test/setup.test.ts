@@ -44,6 +44,40 @@ test('a missing tool is named with what to install', () => {
   expect(status).toBe(3);
   expect(fs.existsSync(path.join(copy, 'build/.lock'))).toBe(false);
 });
+describe('doctor', () => {
+  const root = path.join(dir, 'doctored');
+  const addon = path.join(root, 'build/Release/mnv2_torch.node');
+  const doctor = () => spawnSync(process.execPath, [path.join(root, 'bin/mnv2-torch.js'), 'doctor', '--json'], { encoding: 'utf8' });
+  interface Report { check: { ok: boolean; detail: string }; problems: { problem: string; fix: string }[] }
+  beforeAll(() => {
+    for (const part of ['bin', 'dist', 'package.json']) fs.cpSync(part, path.join(root, part), { recursive: true });
+    fs.symlinkSync(path.resolve('node_modules'), path.join(root, 'node_modules'));
+    fs.mkdirSync(path.dirname(addon), { recursive: true });
+  });
+  const crashing = (): void => {
+    const source = path.join(dir, 'crash.cc');
+    fs.writeFileSync(source, '#include <cstdlib>\n__attribute__((constructor)) static void crash() { abort(); }\n');
+    const built = spawnSync(process.env['CXX'] ?? 'c++', ['-shared', '-fPIC', source, '-o', addon], { encoding: 'utf8' });
+    if (built.status !== 0) throw new Error(built.stderr);
+  };
+  test.each<[string, () => void, RegExp, string]>([
+    ['no addon', () => fs.rmSync(addon, { force: true }), /the native addon is not built/, 'npx mnv2-torch setup'],
+    ['a file that is no library', () => fs.writeFileSync(addon, 'no library'), /the depthwise convolution .*does not load/, 'npx mnv2-torch setup --force'],
+    ['an addon that kills its process', crashing, /the depthwise convolution crashed with SIGABRT/, 'npx mnv2-torch setup --force'],
+  ])('%s: exit 3, what is wrong and what to run', (_name, prepare, problem, fix) => {
+    prepare();
+    const { status, stdout } = doctor();
+    const report = JSON.parse(stdout) as Report;
+    expect(status).toBe(3);
+    expect(report.check.ok).toBe(false);
+    expect(report.problems).toEqual([{ problem: expect.stringMatching(problem), fix }]);
+  });
+  test('this installation: ok', () => {
+    const { status, stdout } = spawnSync(process.execPath, ['bin/mnv2-torch.js', 'doctor'], { encoding: 'utf8' });
+    expect(stdout).toMatch(/check +ok: depthwise convolution forward and backward: largest difference /);
+    expect(status).toBe(0);
+  });
+});
 test('--help', () => {
   expect(setup(['--help']).stdout).toContain('--from <path>');
 });

@@ -96,7 +96,7 @@ export function examine(): Report {
         problem(`${d.name} has compute capability ${d.capability}; the kernels were built for sm_${built.join(', sm_')}`, `CUDAARCHS=${capability} npx mnv2-torch setup --force`);
       }
     }
-    if (!build.mkldnn) problem(`libtorch ${build.libtorch} has no fused oneDNN convolutions: inference runs them one by one, slower`, 'a newer libtorch (pip install torch), then npx mnv2-torch setup --force');
+    if (!build.mkldnn) problem(`libtorch ${build.libtorch} has no fused oneDNN convolutions: those outside of MobileNet's blocks run unfused in inference, slower`, 'a newer libtorch (pip install torch), then npx mnv2-torch setup --force');
   }
   return report;
 }
