@@ -293,9 +293,8 @@ at::Tensor run_separable(const Graph& g, Step& step, const std::function<const a
     return run_on_cuda(g, parts, value, version, bf16);
   }
 #endif
-  const auto& weight = value(g.nodes[step.parts.front().conv].inputs[1]);
   const auto& node = g.nodes[step.node];
-  const bool ours = x.is_cpu() && weight.scalar_type() == at::kFloat && x.numel() > 0 && !(bf16 && has_bf16_tiles());
+  const bool ours = x.is_cpu() && g.nodes[g.nodes[step.parts.front().conv].inputs[1]].dtype == at::kFloat && x.numel() > 0 && !(bf16 && has_bf16_tiles());
   if (!ours) {
     at::Tensor last;
     int made = -1;

@@ -181,14 +181,6 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
     // From the end: an expansion belongs to the block it begins before it is a pointwise convolution of its own.
     for (int i = count - 1; i >= 0; i--) gather_separable(g, needs, at, absorbed, i);
   }
-  for (int i = 0; i < count; i++) {
-    if (!needs.needed[i] || absorbed[i]) continue;
-    if (at[i].node < 0) at[i].node = i;
-    plan.steps.push_back(at[i]);
-  }
-
-  // Last reader of each value, in steps. Fetched values, the loss and differentiated nodes live on.
-  std::vector<int> last(count, -1);
   const std::function<std::vector<int>(const Step&)> reads = [&](const Step& step) {
     std::vector<int> in;
     for (const auto& part : step.parts) {
@@ -203,6 +195,23 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
     if (step.residual >= 0) in.push_back(step.residual);
     return in;
   };
+  // Folded convolutions keep what they make of their weights: those are looked up when they changed, not in every run.
+  std::vector<char> looked_up(count, 0);
+  for (int i = 0; i < count; i++) {
+    if (!needs.needed[i] || absorbed[i]) continue;
+    if (at[i].node < 0) at[i].node = i;
+    if (at[i].kind == Step::Kind::fused_conv || at[i].kind == Step::Kind::separable) continue;
+    for (int input : reads(at[i])) looked_up[input] = 1;
+  }
+  for (int root : roots) looked_up[root] = 1;
+  for (int i = 0; i < count; i++) {
+    if (!needs.needed[i] || absorbed[i]) continue;
+    if (!plan.grad && is_stored(g.nodes[i]) && !looked_up[i]) continue;
+    plan.steps.push_back(at[i]);
+  }
+
+  // Last reader of each value, in steps. Fetched values, the loss and differentiated nodes live on.
+  std::vector<int> last(count, -1);
   for (size_t s = 0; s < plan.steps.size(); s++) {
     for (int input : reads(plan.steps[s])) last[input] = static_cast<int>(s);
   }

@@ -189,7 +189,12 @@ const at::Tensor& ProgramCore::constant(int node) {
 }
 
 void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values) {
-  auto value = [&](int node) -> const at::Tensor& { return values[node]; };
+  auto value = [&](int node) -> const at::Tensor& {
+    auto& found = values[node];
+    if (!found.defined() && graph.nodes[node].kind == Kind::parameter) found = weights->get(graph.nodes[node].name);
+    if (!found.defined() && graph.nodes[node].kind == Kind::constant) found = constant(node);
+    return found;
+  };
   auto run_op = [&](int index) {
     const auto& node = graph.nodes[index];
     std::vector<at::Tensor> in;
