@@ -312,6 +312,27 @@ onGpu('training', () => {
     scenes.dispose();
     return { losses: [...result.stack['loss']!], variance: Array.from(variance, Number) };
   }
+  test.each([[24, 24, 1, 15, 17], [16, 24, 2, 14, 14], [8, 40, 2, 9, 21]] as const)('an inverted residual %d -> %d, stride %d, %d x %d: BatchNorms around the depthwise convolution as the CPU node by node', async (cin, cout, stride, h, w) => {
+    const shape = [4, cin, h, w];
+    const x = t.input('x', shape);
+    const block = new t.InvertedResidual(cin, cout, stride, 6, { padding: 'tf-same', bnEps: 1e-3, bnMomentum: 0.1, activation: 'relu6' });
+    const y = block.train().call(x);
+    const parameters = [...block.namedParameters()].filter(([, p]) => p.kind === 'parameter').map(([name, p]) => [name, p.tensor] as const);
+    const slopes = t.gradients(t.sum(t.mul(y, t.constant(numbers(count(y.shape), 3), y.shape))), [x, ...parameters.map(([, p]) => p)]);
+    const names = ['x', ...parameters.map(([name]) => name)];
+    const results = async (engine: Engine, fuse: boolean, precision: 'fp32' | 'bf16'): Promise<Values> => {
+      using weights = await t.Weights.init(block, { engine, seed: 4 });
+      using program = t.compile({ y, ...Object.fromEntries(names.map((name, i) => [name, slopes[i]!])) }, { weights, fuse, precision });
+      const out = await program.run({ x: t.tensorData(numbers(count(shape), 1), shape) });
+      const statistics = [...(await weights.get([...block.namedParameters()].map(([name]) => name).filter((n) => n.includes('running_'))))];
+      return { ...out, ...Object.fromEntries(statistics) };
+    };
+    using cpu = new Engine({ device: 'cpu' });
+    using device = gpu();
+    const expected = await results(cpu, false, 'fp32');
+    close(await results(device, true, 'fp32'), expected, 1e-2); // rounded factors may move a value across an activation's bound
+    close(await results(device, true, 'bf16'), expected, 0.25);
+  });
   test('captured steps equal plain ones over 100 steps, dropout, augmentation and statistics included', async () => {
     const [captured, plain] = [await losses(true, 100), await losses(false, 100)];
     // Identical kernels in identical order; what differs are atomics inside cuDNN.
