@@ -187,6 +187,8 @@ export interface Native {
     file?: string;
     create?: boolean;
   }) => NativeImageStore;
+  /** RGB [height, width, 3] -> [size, size, 3], as Pillow's bilinear does it, on libuv's threads */
+  resample(pixels: Uint8Array, height: number, width: number, size: number): Promise<Uint8Array>;
 }
 
 let loaded: Native | undefined;

@@ -1,5 +1,6 @@
 // Folders of every kind of image, splits, duplicates, the cache of packs, and what the native store does to pixels.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -58,6 +59,26 @@ describe('decoding', () => {
     const noise = Buffer.from(Uint8Array.from({ length: 12 * 12 * 3 }, (_, i) => (i * 97) % 256));
     const png = await sharp(noise, { raw: { width: 12, height: 12, channels: 3 } }).png().toBuffer();
     expect(Buffer.from(await decodeImage(png, 12)).equals(noise)).toBe(true);
+  });
+  test.each([
+    [37, 53, 16, 'f82579676a80c026'],
+    [11, 7, 24, '93c334e7ef54f16e'],
+    [16, 40, 16, '953d2aff282509ce'],
+    [40, 16, 16, '0c3ad824ecde2ae5'],
+    [100, 100, 99, '50afbc42e9d8a517'],
+  ])('%d x %d to %d: the bytes of Pillow 12.3’s bilinear resize', async (width, height, size, digest) => {
+    const pixels = Buffer.from(Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 97 + ((i * i) >> 7)) % 256));
+    const png = await sharp(pixels, { raw: { width, height, channels: 3 } }).png().toBuffer();
+    expect(createHash('sha256').update(await decodeImage(png, size)).digest('hex').slice(0, 16)).toBe(digest);
+  });
+  test('a large JPEG is shrunk while decoding, to nearly the same pixels', async () => {
+    const [width, height, size] = [640, 512, 32];
+    const ramp = Buffer.from(Uint8Array.from({ length: width * height * 3 }, (_, i) => 255 * (0.5 + 0.5 * Math.sin((i % (width * 3)) / 200 + i / (width * 900)))));
+    const image = sharp(ramp, { raw: { width, height, channels: 3 } });
+    const [jpeg, png] = await Promise.all([image.clone().jpeg({ quality: 95 }).toBuffer(), image.clone().png().toBuffer()]);
+    const [shrunk, whole] = [await decodeImage(jpeg, size), await decodeImage(png, size)];
+    expect(jpeg.length).toBeGreaterThan(2 * size * size);
+    expect(Math.max(...shrunk.map((v, i) => Math.abs(v - whole[i]!)))).toBeLessThan(8);
   });
   test('what is no image is a DataError naming it', async () => {
     fs.writeFileSync(at('no.png'), 'words');

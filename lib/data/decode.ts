@@ -1,9 +1,10 @@
 // One encoded image -> RGB bytes at the model's size, by sharp. Owns the rules for odd formats; no folders, no stores.
 import { readFile } from 'node:fs/promises';
 import { DataError } from '../errors.js';
+import { native } from '../native.js';
 
 /** Changes whenever the same file would give other pixels: cached packs of another version are not used. */
-export const DECODE_VERSION = 1;
+export const DECODE_VERSION = 2;
 
 /** File names taken for images; what is inside decides how they are read. */
 export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
@@ -18,8 +19,8 @@ const loadSharp = async (): Promise<(typeof import('sharp'))['default']> => (awa
  *
  * Greyscale becomes three equal channels, 16 bits become 8, CMYK and embedded profiles become sRGB, transparency is laid
  * over black, EXIF orientation is applied, and of an animation the first frame is taken. The picture is squashed to the
- * square (no crop) by a triangle filter widened when shrinking, like Pillow's and torchvision's antialiased bilinear;
- * one already at that size is not resampled.
+ * square (no crop) by a triangle filter widened when shrinking: Pillow's bilinear to the byte, unless JPEG or WebP can
+ * leave half of their pixels out while decoding. One already at that size is not resampled.
  * @param source a path, or the encoded bytes
  * @throws DataError when it cannot be read, or is truncated or corrupt
  * @example
@@ -50,13 +51,13 @@ export async function decodeBytes(bytes: Uint8Array, size: number): Promise<Uint
   if (bytes.length === 0) throw new DataError('the file is empty');
   const sharp = await loadSharp();
   // failOn 'error' refuses truncated and corrupt pixels, but not odd metadata ('warning' would).
-  const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: 1 << 29 })
-    .autoOrient()
-    .flatten({ background: '#000000' })
-    .toColourspace('srgb')
-    .resize(size, size, { fit: 'fill', kernel: 'linear' })
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true });
+  const image = sharp(bytes, { failOn: 'error', limitInputPixels: 1 << 29 });
+  // JPEG and WebP are shrunk while they are decoded, which for large pictures is most of the work. For small ones setting
+  // libvips's resize up takes longer than decoding them whole and resampling here; even a look at their size is worth saving.
+  const shrinks = bytes.length > 2 * size * size && (await image.metadata().then(({ format, width, height }) => /^(jpeg|webp)$/.test(format) && Math.min(width, height) >= 2 * size));
+  image.autoOrient().flatten({ background: '#000000' }).toColourspace('srgb');
+  if (shrinks) image.resize(size, size, { fit: 'fill', kernel: 'linear' });
+  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   if (info.channels !== 3) throw new DataError(`it has ${info.channels} channels after conversion to RGB, which is not understood`);
-  return data;
+  return info.width === size && info.height === size ? data : native().resample(data, info.height, info.width, size);
 }
