@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <torch/version.h>
 
 #include <map>
 
@@ -26,6 +27,14 @@ at::ScalarType scalar_type(const std::string& name) {
 
 at::Tensor in_bf16(const at::Tensor& x, const RunContext& context) {
   return context.bf16 && x.defined() && x.scalar_type() == at::kFloat ? x.to(at::kBFloat16) : x;
+}
+
+at::Tensor hardtanh(const at::Tensor& x, double min, double max) {
+#if TORCH_VERSION_MAJOR < 2
+  // libtorch 1.13 lacks its backward for bfloat16 on the CPU; in float32 the numbers are the same.
+  if (x.is_cpu() && x.scalar_type() == at::kBFloat16) return at::hardtanh(x.to(at::kFloat), min, max).to(at::kBFloat16);
+#endif
+  return at::hardtanh(x, min, max);
 }
 
 at::Tensor conv2d(const Inputs& in, const Attrs& a, const RunContext& c) {
@@ -137,7 +146,7 @@ const std::map<std::string, OpFunction>& table() {
       {"dropout", dropout},
       {"equal", OP { return in[0] == in[1]; }},
       {"globalAveragePool", global_average_pool},
-      {"hardtanh", OP { return at::hardtanh(in[0], a.number("min"), a.number("max")); }},
+      {"hardtanh", OP { return hardtanh(in[0], a.number("min"), a.number("max")); }},
       {"linear", fully_connected},
       {"logSoftmax", OP { return at::log_softmax(in[0], a.integer("dim")); }},
       {"max", OP { return REDUCE(at::amax); }},
@@ -148,7 +157,7 @@ const std::map<std::string, OpFunction>& table() {
       {"pad2d", pad2d},
       {"permute", OP { return in[0].permute(a.integers("dims")); }},
       {"relu", OP { return at::relu(in[0]); }},
-      {"relu6", OP { return at::hardtanh(in[0], 0, 6); }},
+      {"relu6", OP { return hardtanh(in[0], 0, 6); }},
       {"reshape", OP { return in[0].reshape(a.integers("shape")); }},
       {"slice", slice},
       {"softmax", OP { return at::softmax(in[0], a.integer("dim")); }},
