@@ -55,7 +55,8 @@ async function depthwiseCase(o, spec) {
   const end = performance.now() + 1000 * spec.limit;
   const routes = {};
   const skipped = {};
-  for (const route of o.device === 'cpu' ? ['native', 'fused'] : ['cudnn', 'native', 'fused']) {
+  const { depthwiseRoutes } = await import('../dist/bench/depthwise.js');
+  for (const route of depthwiseRoutes(o.device)) {
     const size = args.quick ? ['--size', '32'] : [];
     const command = [process.execPath, cli, 'bench', 'depthwise', '--route', route, '--batch-size', String(spec.batch), '--device', o.device, '--threads', String(o.threads), '--n', String(o.n), ...size, '--json'];
     const { code, messages, error } = await wholeProcess(command, o.threads, { limit: (end - performance.now()) / 1000 });

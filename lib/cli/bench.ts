@@ -6,6 +6,7 @@ import { UsageError } from '../errors.js';
 import { benchDepthwise, depthwiseRoutes, type DepthwiseFigure, type DepthwiseMachine, type DepthwiseRow } from '../bench/depthwise.js';
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
 import { resolveDevice } from '../tensor/engine.js';
+import type { DepthwiseRoute } from '../tensor/ops.js';
 import { ARCHITECTURES, createModel, loadCheckpoint, type Arch } from '../train/checkpoint.js';
 
 interface BenchArguments {
@@ -18,7 +19,7 @@ interface BenchArguments {
   precision: 'fp32' | 'bf16';
   device: string;
   threads?: number;
-  route?: 'cudnn' | 'native' | 'fused';
+  route?: DepthwiseRoute;
   n: number;
   json: boolean;
 }
