@@ -12,7 +12,6 @@ using Kind = Node::Kind;
 
 bool is_conv(const Node& n) { return n.op == "conv2d" || n.op == "depthwiseConv2d"; }
 bool is_clamp(const Node& n) { return n.op == "relu" || n.op == "relu6" || n.op == "hardtanh"; }
-bool is_stored(const Node& n) { return n.kind == Kind::parameter || n.kind == Kind::constant; }
 
 struct Needs {
   std::vector<char> needed;

@@ -36,6 +36,8 @@ struct Plan {
   bool updates_statistics = false;
 };
 
+inline bool is_stored(const Node& n) { return n.kind == Node::Kind::parameter || n.kind == Node::Kind::constant; }
+
 /** Steps for `fetch` (node indices). `train`: the loss is needed and gradients of the trained parameters are taken. */
 Plan make_plan(const Graph& graph, const std::vector<int>& fetch, bool train);
 

@@ -188,11 +188,14 @@ const at::Tensor& ProgramCore::constant(int node) {
   return there;
 }
 
+const at::Tensor& ProgramCore::stored(int node) {
+  return graph.nodes[node].kind == Kind::parameter ? weights->get(graph.nodes[node].name) : constant(node);
+}
+
 void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values) {
   auto value = [&](int node) -> const at::Tensor& {
     auto& found = values[node];
-    if (!found.defined() && graph.nodes[node].kind == Kind::parameter) found = weights->get(graph.nodes[node].name);
-    if (!found.defined() && graph.nodes[node].kind == Kind::constant) found = constant(node);
+    if (!found.defined() && is_stored(graph.nodes[node])) found = stored(node);
     return found;
   };
   auto run_op = [&](int index) {
@@ -253,8 +256,8 @@ void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, st
     try {
       switch (node.kind) {
         case Kind::input: values[step.node] = plan.grad ? channels_last(fed(node, feeds)) : fed(node, feeds); break;  // inference: the first step knows best
-        case Kind::parameter: values[step.node] = weights->get(node.name); break;
-        case Kind::constant: values[step.node] = constant(step.node); break;
+        case Kind::parameter:
+        case Kind::constant: values[step.node] = stored(step.node); break;
         case Kind::gradient: continue;
         case Kind::op: run_step(plan, step, context, values); break;
       }
@@ -400,10 +403,7 @@ std::vector<at::Tensor> ProgramCore::graph_step(Plan& plan, DeviceLoop& kept, co
   if (!plan.grad) {  // a graph that was captured before the weights changed
     c10::InferenceMode inference(!plan.updates_statistics);
     at::NoGradGuard no_grad;
-    auto stored = [&](int node) -> const at::Tensor& {
-      return graph.nodes[node].kind == Kind::parameter ? weights->get(graph.nodes[node].name) : constant(node);
-    };
-    refold(graph, plan.steps, stored, weights->version(), context.bf16);
+    refold(graph, plan.steps, [&](int node) -> const at::Tensor& { return stored(node); }, weights->version(), context.bf16);
   }
   kept.graph.step([&] { kept.outputs = execute(plan, kept.feeds, context, update); });
   if (update || plan.updates_statistics) weights->touch();

@@ -107,6 +107,7 @@ class ProgramCore {
   at::Tensor batch_of(const Binding& binding, const int32_t* order, const at::Tensor& index, const at::Tensor& into);
   at::Tensor fed(const Node& node, const Feeds& feeds) const;
   const at::Tensor& constant(int node);
+  const at::Tensor& stored(int node);  // a parameter or constant
   DeviceLoop& device_loop(Plan& plan, const std::vector<int64_t>& shapes);
   std::vector<at::Tensor> graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context, bool update);
 
