@@ -42,9 +42,9 @@ const { values: args } = parseArgs({
 
 /** The card's facts; ends here where there is none. */
 async function card(device) {
-  if (!existsSync(path.join(repository, 'dist', 'native.js'))) throw Object.assign(new Error('the package is not built; run: npm run setup'), { exitCode: EXIT_ENVIRONMENT });
-  const { native } = await import('../dist/native.js');
-  const { resolveDevice } = await import('../dist/tensor/engine.js');
+  if (!existsSync(path.join(repository, 'dist', 'native', 'load.js'))) throw Object.assign(new Error('the package is not built; run: npm run setup'), { exitCode: EXIT_ENVIRONMENT });
+  const { native } = await import('../dist/native/wire.js');
+  const { resolveDevice } = await import('../dist/engine/engine.js');
   const resolved = resolveDevice(device); // throws, saying why
   const found = native().cudaDevices().find((d) => `cuda:${d.index}` === resolved);
   return { resolved, ...(found && { gpu: found.name, capability: found.capability, driver: found.driver, gpu_memory_gib: Math.round(found.memory / 2 ** 30) }) };

@@ -1,15 +1,17 @@
 // The public names of mnv2-torch.
 export { DataError, DivergedError, EnvironmentError, EXIT, Mnv2Error, ShapeError, TorchError, UsageError } from './errors.js';
-export { constant, input, parameter, Tensor, tensorData, type DType, type HostArray, type Shape, type TensorData } from './tensor/tensor.js';
+export { constant, input, parameter, Tensor, tensorData, type DType, type HostArray, type Shape, type TensorData } from './graph/tensor.js';
 export {
   add, argmax, avgPool2d, batchNorm2d, cast, concat, conv2d, crossEntropy, depthwiseConv2d, div, dropout, equal, globalAveragePool, gradients, hardtanh,
   linear, logSoftmax, max, maxPool2d, mean, min, mul, pad2d, permute, relu, relu6, reshape, slice, softmax, sub, sum,
   type BatchNormState, type Conv2dOptions, type DepthwiseRoute, type Padding, type Pair, type PoolOptions, type ReduceOptions,
-} from './tensor/ops.js';
-export { Engine, RowStore, Weights, type EngineOptions, type NamedData, type WeightSource } from './tensor/engine.js';
-export { compile, Program, type Binding, type CompileOptions, type LoopOptions } from './tensor/program.js';
-export { splitFrozen, type Partition } from './tensor/partition.js';
-export { adam, adamw, rmsprop, sgd, type OptimizerSpec } from './tensor/optimizer.js';
+} from './graph/ops.js';
+export { Engine, type EngineOptions } from './engine/engine.js';
+export { RowStore } from './engine/rows.js';
+export { Weights, type NamedData, type WeightSource } from './engine/weights.js';
+export { compile, Program, type Binding, type CompileOptions, type LoopOptions } from './engine/program.js';
+export { splitFrozen, type Partition } from './graph/partition.js';
+export { adam, adamw, rmsprop, sgd, type OptimizerSpec } from './engine/optimizer.js';
 export { Module, Parameter, Sequential } from './nn/module.js';
 export { BatchNorm2d, Conv2d, DepthwiseConv2d, Dropout, Flatten, GlobalAveragePool, Linear, ReLU, ReLU6, type ConvOptions } from './nn/layers.js';
 export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer } from './nn/init.js';
@@ -17,19 +19,19 @@ export { ConvBNReLU6, DepthwiseSeparable, InvertedResidual, makeDivisible, type 
 export { MobileNet, type MobileNetOptions } from './models/classifier-network.js';
 export { MobileNetV1, type MobileNetV1Options } from './models/mobilenet-v1.js';
 export { MobileNetV2, type InvertedResidualSetting, type MobileNetV2Options } from './models/mobilenet-v2.js';
-export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/safetensors.js';
+export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
 export { loadWeights, type LoadReport } from './weights/load.js';
 export { type Dataset, type Split } from './data/dataset.js';
 export { decodeImage } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/image-folder.js';
 export { syntheticScenes } from './data/synthetic.js';
 export { augmentPreset, type Augment, type AugmentPreset } from './data/augment.js';
-export { pixelScaling, type Preprocess } from './data/preprocess.js';
+export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { cosineSchedule } from './train/schedule.js';
-export { completeCheckpoint, loadCheckpoint, type Checkpoint } from './train/checkpoint.js';
-export { evaluate, type Evaluation } from './train/evaluate.js';
-export { Classifier, type Prediction } from './train/classifier.js';
+export { completeCheckpoint, loadCheckpoint, type Checkpoint } from './weights/checkpoint.js';
+export { evaluate, type Evaluation } from './infer/evaluate.js';
+export { Classifier, type Prediction } from './infer/classifier.js';
 export { Trainer } from './train/trainer.js';
-export type { TrainerOptions } from './train/options.js';
+export type { TrainerOptions } from './train/recipe.js';
 export type { Phase, TrainEvent } from './train/events.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';

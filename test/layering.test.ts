@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-const ROOMS = ['errors', 'native', 'tensor', 'nn', 'models', 'weights', 'data', 'train', 'report', 'bench', 'cli', 'index'];
+const ROOMS = ['errors', 'random', 'native', 'graph', 'engine', 'nn', 'models', 'weights', 'data', 'infer', 'train', 'report', 'bench', 'cli', 'index'];
 const lib = path.resolve('lib');
 const room = (file: string): string => path.relative(lib, file).split(path.sep)[0]!.replace(/\.ts$/, '');
 const files = fs.readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts')).map((f) => path.join(lib, f));

@@ -1,10 +1,11 @@
 // Times every depthwise convolution of MobileNetV2 on each route, against the bandwidth of a plain copy on the same
 // device in the same run.
 import { MobileNetV2 } from '../models/mobilenet-v2.js';
-import { Engine, settled } from '../tensor/engine.js';
-import type { DepthwiseRoute } from '../tensor/ops.js';
-import { topological } from '../tensor/program.js';
-import { input } from '../tensor/tensor.js';
+import { Engine } from '../engine/engine.js';
+import { settled } from '../native/failures.js';
+import type { DepthwiseRoute } from '../graph/ops.js';
+import { topological } from '../graph/order.js';
+import { input } from '../graph/tensor.js';
 import { spread, type Spread } from './samples.js';
 
 export interface DepthwiseBench {

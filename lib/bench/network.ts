@@ -1,12 +1,15 @@
 // Times inference and training steps of a network on this machine, on random images in memory. Owns no files.
-import { native } from '../native.js';
-import { pixelScaling } from '../data/preprocess.js';
+import { native } from '../native/load.js';
+import { pixelScaling } from '../weights/preprocess.js';
 import type { MobileNet } from '../models/classifier-network.js';
-import { checked, Engine, RowStore, Weights } from '../tensor/engine.js';
-import { sgd } from '../tensor/optimizer.js';
-import { compile, type Binding } from '../tensor/program.js';
-import { input } from '../tensor/tensor.js';
-import { FrozenFeatures } from '../train/frozen-features.js';
+import { checked } from '../native/failures.js';
+import { Engine } from '../engine/engine.js';
+import { RowStore } from '../engine/rows.js';
+import { Weights } from '../engine/weights.js';
+import { sgd } from '../engine/optimizer.js';
+import { compile, type Binding } from '../engine/program.js';
+import { input } from '../graph/tensor.js';
+import { FrozenFeatures } from '../train/features.js';
 import { trainingGraphs } from '../train/network.js';
 import { quantile, sampled, spread, type Spread } from './samples.js';
 

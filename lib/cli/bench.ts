@@ -1,13 +1,13 @@
 // `mnv2-torch bench`: how fast this machine is, as a table or one JSON line. The measuring is bench/'s.
 import os from 'node:os';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
-import { native } from '../native.js';
+import { native } from '../native/load.js';
 import { UsageError } from '../errors.js';
 import { benchDepthwise, depthwiseRoutes, type DepthwiseFigure, type DepthwiseMachine, type DepthwiseRow } from '../bench/depthwise.js';
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
-import { resolveDevice } from '../tensor/engine.js';
-import type { DepthwiseRoute } from '../tensor/ops.js';
-import { ARCHITECTURES, createModel, loadCheckpoint, type Arch } from '../train/checkpoint.js';
+import { resolveDevice } from '../engine/engine.js';
+import type { DepthwiseRoute } from '../graph/ops.js';
+import { ARCHITECTURES, createModel, loadCheckpoint, type Arch } from '../weights/checkpoint.js';
 
 interface BenchArguments {
   what: 'network' | 'depthwise';

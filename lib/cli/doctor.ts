@@ -6,7 +6,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { EXIT } from '../errors.js';
-import { addonFile, type BuildInfo, type Native } from '../native.js';
+import { addonFile } from '../native/load.js';
+import type { BuildInfo, Native } from '../native/wire.js';
 
 interface Setup {
   libtorch?: { root: string; version: string; source: string; cuda: boolean };
@@ -28,10 +29,10 @@ export interface Report {
 
 /** Runs in the child: loads the addon, then one depthwise convolution forward and backward against a direct sum. */
 const PROBE = `
-const { native } = await import(process.argv[1] + 'native.js');
-const { constant } = await import(process.argv[1] + 'tensor/tensor.js');
-const { depthwiseConv2d, gradients, sum } = await import(process.argv[1] + 'tensor/ops.js');
-const { compile } = await import(process.argv[1] + 'tensor/program.js');
+const { native } = await import(process.argv[1] + 'native/load.js');
+const { constant } = await import(process.argv[1] + 'graph/tensor.js');
+const { depthwiseConv2d, gradients, sum } = await import(process.argv[1] + 'graph/ops.js');
+const { compile } = await import(process.argv[1] + 'engine/program.js');
 const info = { build: native().buildInfo(), devices: native().cudaDevices() };
 const [c, n] = [2, 4];
 const x = Float32Array.from({ length: c * n * n }, (_, i) => Math.sin(i)), w = Float32Array.from({ length: c * 9 }, (_, i) => Math.cos(i));

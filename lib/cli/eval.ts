@@ -3,8 +3,8 @@ import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { DataError } from '../errors.js';
 import { ImageFolder } from '../data/image-folder.js';
 import { Progress } from '../report/progress.js';
-import { completeCheckpoint, loadCheckpoint } from '../train/checkpoint.js';
-import { evaluate, type Evaluation } from '../train/evaluate.js';
+import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
+import { evaluate, type Evaluation } from '../infer/evaluate.js';
 
 interface EvalArguments {
   checkpoint: string;

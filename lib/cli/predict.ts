@@ -1,7 +1,7 @@
 // `mnv2-torch predict`: photos to labels. The work is train/classifier.ts.
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { EXIT, Mnv2Error } from '../errors.js';
-import { Classifier } from '../train/classifier.js';
+import { Classifier } from '../infer/classifier.js';
 
 interface PredictArguments {
   checkpoint: string;

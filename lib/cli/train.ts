@@ -4,11 +4,11 @@ import type { Argv, ArgumentsCamelCase, CommandModule } from 'yargs';
 import { EXIT, UsageError } from '../errors.js';
 import { AUGMENT_PRESETS } from '../data/augment.js';
 import type { Dataset } from '../data/dataset.js';
-import { resolveDevice } from '../tensor/engine.js';
+import { resolveDevice } from '../engine/engine.js';
 import { Progress, showTraining } from '../report/progress.js';
-import { ARCHITECTURES, createModel, loadCheckpoint, type Arch, type Checkpoint, type ModelOptions } from '../train/checkpoint.js';
+import { ARCHITECTURES, createModel, loadCheckpoint, type Arch, type Checkpoint, type ModelOptions } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
-import { OPTIMIZERS, type TrainerOptions } from '../train/options.js';
+import { OPTIMIZERS, type TrainerOptions } from '../train/recipe.js';
 import { Run } from '../train/run.js';
 import { Trainer } from '../train/trainer.js';
 

@@ -1,6 +1,6 @@
 // The augmentation presets and what their settings mean. The drawing and the pixels are native (images.cc).
 import { UsageError } from '../errors.js';
-import type { NativeAugment } from '../native.js';
+import type { NativeAugment } from '../native/wire.js';
 
 /**
  * What may happen to an image each time it is used. An image's draw depends on (seed, epoch, image) alone.

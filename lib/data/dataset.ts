@@ -1,8 +1,8 @@
 // Dataset: packed images with labels, and how they are split. Where they come from is image-folder.ts and synthetic.ts.
 import { readFile } from 'node:fs/promises';
 import { DataError, UsageError } from '../errors.js';
-import type { NativeImageStore } from '../native.js';
-import { Random } from '../nn/random.js';
+import type { NativeImageStore } from '../native/wire.js';
+import { Random } from '../random.js';
 
 /** Rows of the store by use. Bad and unused images are in none. */
 export interface Split {

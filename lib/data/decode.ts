@@ -1,7 +1,7 @@
 // One encoded image -> RGB bytes at the model's size, by sharp. Owns the rules for odd formats; no folders, no stores.
 import { readFile } from 'node:fs/promises';
 import { DataError } from '../errors.js';
-import { native } from '../native.js';
+import { native } from '../native/load.js';
 
 /** Changes whenever the same file would give other pixels: cached packs of another version are not used. */
 export const DECODE_VERSION = 2;

@@ -4,8 +4,9 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { DataError, UsageError } from '../errors.js';
-import { native, type NativeImageStore } from '../native.js';
-import { checked } from '../tensor/engine.js';
+import { native } from '../native/load.js';
+import type { NativeImageStore } from '../native/wire.js';
+import { checked } from '../native/failures.js';
 import { duplicateGroups, splitFromFile, stratifiedSplit, type Dataset, type Split } from './dataset.js';
 import { DECODE_VERSION, decodeBytes, IMAGE_EXTENSIONS, reasonOf } from './decode.js';
 

@@ -1,11 +1,11 @@
 // The built-in data set: procedural aerial scenes packed like any other images. The drawings are scenes.ts.
 import os from 'node:os';
 import { UsageError } from '../errors.js';
-import { native } from '../native.js';
-import { checked } from '../tensor/engine.js';
+import { native } from '../native/load.js';
+import { checked } from '../native/failures.js';
 import { stratifiedSplit, type Dataset, type Split } from './dataset.js';
 import { decodeBytes } from './decode.js';
-import { Random } from '../nn/random.js';
+import { Random } from '../random.js';
 import { SCENES, sceneSvg } from './scenes.js';
 
 export interface SyntheticOptions {

@@ -1,7 +1,7 @@
 // The blocks MobileNets are stacked from: convolution + BatchNorm + activation, depthwise separable (V1), inverted
 // residual (V2). Parameter names are torchvision's.
-import { add, type Padding } from '../tensor/ops.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { add, type Padding } from '../graph/ops.js';
+import type { Tensor } from '../graph/tensor.js';
 import { BatchNorm2d, Conv2d, DepthwiseConv2d, ReLU, ReLU6 } from '../nn/layers.js';
 import { Module, Sequential } from '../nn/module.js';
 

@@ -2,7 +2,7 @@
 import { UsageError } from '../errors.js';
 import { Dropout, GlobalAveragePool, Linear } from '../nn/layers.js';
 import { Module, Sequential } from '../nn/module.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../graph/tensor.js';
 
 /** Options of both networks; defaults are torchvision's. */
 export interface MobileNetOptions {

@@ -1,5 +1,5 @@
 // Initialisers: what a parameter holds before training.
-import { normal, type Uniform } from './random.js';
+import { normal, type Uniform } from '../random.js';
 
 /** Fills `count` values of a parameter of this shape. */
 export type Initializer = (shape: readonly number[], uniform: Uniform) => Float32Array;

@@ -1,8 +1,8 @@
 // The layers networks are made of. Each is an op with its parameters.
 import {
   batchNorm2d, conv2d, depthwiseConv2d, dropout, globalAveragePool, linear, relu, relu6, reshape, type DepthwiseRoute, type Padding,
-} from '../tensor/ops.js';
-import type { Tensor } from '../tensor/tensor.js';
+} from '../graph/ops.js';
+import type { Tensor } from '../graph/tensor.js';
 import { kaimingFanOut, normalInit, ones, zeros } from './init.js';
 import { Module, Parameter } from './module.js';
 

@@ -1,9 +1,9 @@
 // Module and Parameter: names, modes and initial values around recorded ops. Owns no numbers; Weights does.
-import { moduleOutput } from '../tensor/ops.js';
-import { parameter, recordingDepth, type Tensor, withPath } from '../tensor/tensor.js';
-import type { NamedData, WeightSource } from '../tensor/engine.js';
+import { moduleOutput } from '../graph/ops.js';
+import { parameter, recordingDepth, type Tensor, withPath } from '../graph/tensor.js';
+import type { NamedData, WeightSource } from '../engine/weights.js';
 import type { Initializer } from './init.js';
-import { Random } from './random.js';
+import { Random } from '../random.js';
 
 export type ParameterKind = 'parameter' | 'buffer';
 

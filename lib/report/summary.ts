@@ -1,8 +1,8 @@
 // The layer table: shapes, parameters as Keras counts them, multiply-adds. Read off the recorded graph; nothing runs.
 import type { MobileNet } from '../models/classifier-network.js';
 import type { Module } from '../nn/module.js';
-import { topological } from '../tensor/program.js';
-import { input, type Tensor } from '../tensor/tensor.js';
+import { topological } from '../graph/order.js';
+import { input, type Tensor } from '../graph/tensor.js';
 
 export interface SummaryRow {
   /** module path */

@@ -1,9 +1,9 @@
 // The graphs of a training: logits, loss and correct answers over images, in training and in evaluation mode, with
 // what is frozen split off. Owns no loop.
 import type { Module } from '../nn/module.js';
-import { argmax, cast, crossEntropy, equal, sum } from '../tensor/ops.js';
-import { splitFrozen, type Partition } from '../tensor/partition.js';
-import { input, shapeText, type Tensor } from '../tensor/tensor.js';
+import { argmax, cast, crossEntropy, equal, sum } from '../graph/ops.js';
+import { splitFrozen, type Partition } from '../graph/partition.js';
+import { input, shapeText, type Tensor } from '../graph/tensor.js';
 import { UsageError } from '../errors.js';
 
 export interface Graphs {

@@ -4,14 +4,15 @@ import { constants, existsSync } from 'node:fs';
 import { access, appendFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
-import { native, type TensorData } from '../native.js';
+import { native } from '../native/load.js';
+import type { TensorData } from '../native/wire.js';
 import type { Dataset, Split } from '../data/dataset.js';
 import { splitToJSON } from '../data/dataset.js';
 import type { Module } from '../nn/module.js';
-import type { Weights } from '../tensor/engine.js';
-import { checkpointMetadata, saveCheckpoint } from './checkpoint.js';
+import type { Weights } from '../engine/weights.js';
+import { checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from './events.js';
-import type { ResolvedTrainer } from './options.js';
+import type { ResolvedTrainer } from './recipe.js';
 
 /** Checkpoints of a quick run are written once at its end, of a long one at most this often: writing takes time too. */
 const SAVE_EVERY_MS = 20_000;

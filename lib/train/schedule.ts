@@ -1,5 +1,5 @@
 // Learning rates of every step, and the order in which an epoch visits its images. Pure arithmetic.
-import { Random } from '../nn/random.js';
+import { Random } from '../random.js';
 
 /**
  * Cosine decay to zero after a linear warm-up (Loshchilov and Hutter 2017; warm-up: Goyal et al. 2017).

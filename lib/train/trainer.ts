@@ -1,16 +1,18 @@
 // Trainer: the loop. Options in options.ts, graphs in network.ts, cached features in frozen-features.ts, files in run.ts.
 import { DivergedError, UsageError } from '../errors.js';
-import type { LoopResult, NativeAugment } from '../native.js';
+import type { LoopResult, NativeAugment } from '../native/wire.js';
 import type { Dataset, Split } from '../data/dataset.js';
-import { pixelScaling } from '../data/preprocess.js';
+import { pixelScaling } from '../weights/preprocess.js';
 import type { Module } from '../nn/module.js';
-import { Engine, RowStore, Weights } from '../tensor/engine.js';
-import { compile, type Binding, type Program } from '../tensor/program.js';
+import { Engine } from '../engine/engine.js';
+import { RowStore } from '../engine/rows.js';
+import { Weights } from '../engine/weights.js';
+import { compile, type Binding, type Program } from '../engine/program.js';
 import { loadWeights } from '../weights/load.js';
 import { during, type Phase, type TrainEvent } from './events.js';
-import { cacheLimit, featureBytes, FrozenFeatures } from './frozen-features.js';
+import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
 import { trainingGraphs } from './network.js';
-import { resolveTrainer, type ResolvedTrainer, type TrainerOptions } from './options.js';
+import { resolveTrainer, type ResolvedTrainer, type TrainerOptions } from './recipe.js';
 import { Run } from './run.js';
 import { cosineSchedule, shuffled } from './schedule.js';
 

@@ -1,7 +1,7 @@
 // Puts tensors of a file into Weights by name, and says what fitted and what did not.
 import { DataError } from '../errors.js';
-import type { TensorData } from '../native.js';
-import type { NamedData, Weights } from '../tensor/engine.js';
+import type { TensorData } from '../native/wire.js';
+import type { NamedData, Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 
 export interface LoadReport {

@@ -6,7 +6,7 @@
 // last row to the first: the end of the tensor is what the L2 cache still holds.
 #include <type_traits>
 
-#include "reduce.h"
+#include "cuda/reduce.h"
 
 namespace mnv2::cuda {
 namespace {

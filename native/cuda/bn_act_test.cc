@@ -1,8 +1,8 @@
 // Holds bn_act.cu, run block by block on emulated_grid.h, to double precision. Not for a card.
-#include "kernels.h"
+#include "cuda/kernels.h"
 
-#include "../kernels/reference.h"
-#include "../kernels/testing.h"
+#include "kernels/reference.h"
+#include "kernels/testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;

@@ -6,7 +6,7 @@
 // tensor (statistics, weight gradients) stays in registers until the block's last tile.
 #include <limits>
 
-#include "reduce.h"
+#include "cuda/reduce.h"
 
 namespace mnv2::cuda {
 namespace {

@@ -1,9 +1,9 @@
 // Holds depthwise.cu, run block by block on emulated_grid.h, to double precision: alone, and
 // fused with the BatchNorms before and after it. Not for a card.
-#include "kernels.h"
+#include "cuda/kernels.h"
 
-#include "../kernels/reference.h"
-#include "../kernels/testing.h"
+#include "kernels/reference.h"
+#include "kernels/testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;

@@ -2,7 +2,7 @@
 // names run on emulated_grid.h instead. Included by the .cu files only.
 #pragma once
 
-#include "kernels.h"
+#include "cuda/kernels.h"
 
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
@@ -25,7 +25,7 @@ void launch(void (*kernel)(Formal...), dim3 grid, dim3 block, size_t shared_byte
 
 }  // namespace mnv2::cuda
 #else
-#include "emulated_grid.h"
+#include "cuda/emulated_grid.h"
 
 #define MNV2_DEVICE inline
 #endif

@@ -2,7 +2,7 @@
 // is native/images.cc's, pixel by pixel.
 #include <limits>
 
-#include "grid.h"
+#include "cuda/grid.h"
 
 namespace mnv2::cuda {
 namespace {

@@ -1,9 +1,9 @@
 // Holds images.cu, run block by block on emulated_grid.h, to ImageStore::load, the CPU's version
 // of the same. Not for a card.
-#include "../images.h"
+#include "data/images.h"
 
-#include "../kernels/testing.h"
-#include "kernels.h"
+#include "kernels/testing.h"
+#include "cuda/kernels.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;

@@ -11,8 +11,8 @@
 
 #include <cstdint>
 
-#include "../images.h"
-#include "../kernels/element.h"
+#include "data/images.h"
+#include "kernels/element.h"
 
 struct CUstream_st;
 

@@ -1,5 +1,5 @@
 // Second stages of the reductions: see reduce.h. Sums run in double and in a fixed order.
-#include "reduce.h"
+#include "cuda/reduce.h"
 
 namespace mnv2::cuda {
 namespace {

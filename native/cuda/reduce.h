@@ -2,7 +2,7 @@
 // The first stages live with the kernels that have the data.
 #pragma once
 
-#include "grid.h"
+#include "cuda/grid.h"
 
 namespace mnv2::cuda {
 

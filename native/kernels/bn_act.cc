@@ -3,7 +3,7 @@
 // Every pass walks "wide rows": for a small C several rows, which lie one after the other, count
 // as one row of `width` lanes, so that vectors are full and per-channel arrays are tiled once.
 // Sums are kept in float over at most 128 wide rows, then folded into double.
-#include "bn_act.h"
+#include "kernels/bn_act.h"
 
 #include <algorithm>
 #include <cmath>

@@ -17,7 +17,7 @@
 //   // running_var += momentum * (var * rows / (rows - 1) - running_var), as PyTorch does
 #pragma once
 
-#include "loops.h"
+#include "kernels/loops.h"
 
 namespace mnv2 {
 

@@ -1,9 +1,9 @@
 // Holds bn_act to a plain double-precision BatchNorm, itself held to finite differences.
 // Stand-alone: c++ -std=c++17 -O2 bn_act_test.cc bn_act.cc -pthread
-#include "bn_act.h"
+#include "kernels/bn_act.h"
 
-#include "reference.h"
-#include "testing.h"
+#include "kernels/reference.h"
+#include "kernels/testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;

@@ -3,7 +3,7 @@
 // Work is cut into bands of rows. A band keeps the last three rows of its input as padded float
 // rows in tiles of kLanes channels: [tile][column][lane]. Borders then cost no branches, each
 // element is widened once, and the inner loops have fixed strides.
-#include "depthwise.h"
+#include "kernels/depthwise.h"
 
 #include <algorithm>
 #include <stdexcept>

@@ -13,7 +13,7 @@
 //   mnv2::depthwise_forward<float>(x.data_ptr<float>(), w.data_ptr<float>(), s, y.data_ptr<float>(), parallel);
 #pragma once
 
-#include "loops.h"
+#include "kernels/loops.h"
 
 namespace mnv2 {
 

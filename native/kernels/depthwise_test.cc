@@ -1,11 +1,11 @@
 // Holds depthwise 3x3 to a plain double-precision convolution and its transposes.
 // Stand-alone: c++ -std=c++17 -O2 depthwise_test.cc depthwise.cc -pthread
-#include "depthwise.h"
+#include "kernels/depthwise.h"
 
 #include <stdexcept>
 
-#include "reference.h"
-#include "testing.h"
+#include "kernels/reference.h"
+#include "kernels/testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;

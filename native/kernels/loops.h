@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "element.h"
+#include "kernels/element.h"
 
 // One source loop, three machine codes, chosen when the library loads. Needs GCC and an ELF
 // loader with ifunc; everywhere else the loop is compiled once for the build's own target.

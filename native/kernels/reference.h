@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "element.h"
+#include "kernels/element.h"
 
 namespace mnv2::testing {
 

@@ -9,7 +9,7 @@
 // convolution follows (kWhole). Larger images go a few output rows at a time, over a ring of expanded rows (kRing).
 // One large image is shared by threads as strips of rows, a small one by panels of channels, with one meeting in
 // between; of a batch every thread takes images.
-#include "separable.h"
+#include "kernels/separable.h"
 
 #include <algorithm>
 #include <cstring>
@@ -62,7 +62,7 @@ struct Isa {
 #define MNV2_VECTORS 3
 namespace avx512 {
 namespace {
-#include "separable_isa.h"
+#include "kernels/separable_isa.h"
 }
 }  // namespace avx512
 #undef MNV2_LANES
@@ -76,7 +76,7 @@ namespace {
 #define MNV2_VECTORS 2
 namespace avx2 {
 namespace {
-#include "separable_isa.h"
+#include "kernels/separable_isa.h"
 }
 }  // namespace avx2
 #undef MNV2_LANES
@@ -95,7 +95,7 @@ namespace {
 #endif
 namespace portable {
 namespace {
-#include "separable_isa.h"
+#include "kernels/separable_isa.h"
 }
 }  // namespace portable
 

@@ -13,7 +13,7 @@
 
 #include <vector>
 
-#include "loops.h"
+#include "kernels/loops.h"
 
 namespace mnv2 {
 

@@ -1,11 +1,11 @@
 // Holds fused separable blocks to plain double-precision convolutions, one after the other.
 // Stand-alone: c++ -std=c++17 -O2 separable_test.cc separable.cc -pthread
-#include "separable.h"
+#include "kernels/separable.h"
 
 #include <cmath>
 #include <stdexcept>
 
-#include "testing.h"
+#include "kernels/testing.h"
 
 using namespace mnv2;
 using namespace mnv2::testing;

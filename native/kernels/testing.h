@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "loops.h"
+#include "kernels/loops.h"
 
 namespace mnv2::testing {
 

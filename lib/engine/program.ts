@@ -1,0 +1,203 @@
+// compile: a recorded graph -> a Program on the engine. Owns the wire form of graphs; runs nothing in JavaScript.
+import { UsageError } from '../errors.js';
+import { native } from '../native/load.js';
+import type { BindingSpec, LoopResult, NativeAugment, NativeImageStore, NativeProgram, NodeSpec, OptimizerSpec, ProgramSpec, TensorData } from '../native/wire.js';
+import type { RowStore } from './rows.js';
+import { checked, settled } from '../native/failures.js';
+import { Engine } from './engine.js';
+import type { Weights } from './weights.js';
+import { topological } from '../graph/order.js';
+import { evaluateWith, type Tensor } from '../graph/tensor.js';
+
+export interface CompileOptions {
+  /** values of the parameters and buffers the graph names; needed when it has any */
+  weights?: Weights;
+  /** default: the weights' engine, else the default engine */
+  engine?: Engine;
+  /** 'bf16' runs convolutions and linear layers in bfloat16, with float32 parameters, statistics and losses */
+  precision?: 'fp32' | 'bf16';
+  /** let the engine fuse what no fetch looks at; off: every node as recorded (default: on) */
+  fuse?: boolean;
+  /** CUDA only: capture steps, and runs whose feeds have one shape, as graphs (default: on) */
+  cudaGraph?: boolean;
+  /** makes `run` with a learning rate, and `loop` with learning rates, update `parameters` to lower `loss` */
+  train?: { loss: string; parameters: readonly string[]; optimizer: OptimizerSpec };
+}
+
+/** How a loop fills an input. */
+export type Binding =
+  | { images: NativeImageStore; scale: number[]; shift: number[]; augment?: NativeAugment; seed?: number; epoch?: number }
+  | { rows: RowStore; offset?: number };
+
+export interface LoopOptions {
+  /** example indices in visiting order; they index every bound store */
+  order: Int32Array;
+  batchSize: number;
+  bind: Record<string, Binding>;
+  /** learning rate of each step, or one for all; absent: nothing is updated */
+  lr?: number | Float64Array;
+  firstStep?: number;
+  seed?: number;
+  /** scalar outputs to return as one number a step */
+  stack?: string[];
+  /** batched outputs to return concatenated */
+  rows?: string[];
+  /** batched outputs to write to a store, at order[i] + offset */
+  into?: Record<string, { store: RowStore; offset?: number }>;
+  /** stop when this stacked scalar is not finite */
+  finite?: string;
+  signal?: AbortSignal;
+  /** called at most every `progressMs` (default 100) with the steps done and the stacked scalars' sums so far */
+  onProgress?: (step: number, sums: Record<string, number>) => void;
+  progressMs?: number;
+}
+
+/** Node list, fetchable names and inputs of a graph; 'module' markers become names and vanish. */
+export function flatten(outputs: Record<string, Tensor>): { nodes: NodeSpec[]; names: Record<string, number>; inputs: Map<string, Tensor> } {
+  const index = new Map<Tensor, number>();
+  const nodes: NodeSpec[] = [];
+  const names: Record<string, number> = {};
+  const inputs = new Map<string, Tensor>();
+  for (const tensor of topological(Object.values(outputs))) {
+    if (tensor.op === 'module') {
+      const at = index.get(tensor.inputs[0]!)!;
+      index.set(tensor, at);
+      const name = tensor.attrs['module'] as string;
+      if (name) names[name] = at;
+      continue;
+    }
+    if (tensor.op === 'input' || tensor.op === 'parameter') {
+      const name = tensor.attrs['name'] as string;
+      const same = nodes.findIndex((n) => n.op === tensor.op && n.attrs['name'] === name);
+      if (same >= 0) {
+        // One name is one value, however often it was described.
+        const first = nodes[same]!;
+        if (first.dtype !== tensor.dtype || first.shape.join() !== tensor.shape.join()) {
+          throw new UsageError(`${tensor.op} '${name}' is described twice, as [${first.shape.join(', ')}] ${first.dtype} and [${tensor.shape.join(', ')}] ${tensor.dtype}`);
+        }
+        index.set(tensor, same);
+        continue;
+      }
+      if (tensor.op === 'input') inputs.set(name, tensor);
+    }
+    index.set(tensor, nodes.length);
+    nodes.push({
+      op: tensor.op,
+      inputs: tensor.inputs.map((t) => index.get(t)!),
+      attrs: tensor.attrs,
+      path: tensor.path,
+      shape: tensor.shape,
+      dtype: tensor.dtype,
+    });
+  }
+  for (const [name, tensor] of Object.entries(outputs)) names[name] = index.get(tensor)!;
+  return { nodes, names, inputs };
+}
+
+/**
+ * Sends a graph to the engine once.
+ * @param outputs what a run returns, by name
+ * @throws UsageError, TorchError when the graph does not fit the weights
+ * @example
+ * import { compile, input, relu, tensorData } from 'mnv2-torch';
+ * const program = compile({ y: relu(input('x', [-1])) });
+ * const { y } = await program.run({ x: tensorData([-1, 2]) });
+ * console.log([...y.data]); // [0, 2]
+ */
+export function compile(outputs: Record<string, Tensor>, options: CompileOptions = {}): Program {
+  return new Program(outputs, options);
+}
+
+/**
+ * A graph on the engine. Run it, loop it over stores, dispose it.
+ * @example
+ * import { compile, Engine, input, mul, Program, constant, RowStore } from 'mnv2-torch';
+ * const x = await RowStore.from(Engine.default(), Float32Array.of(1, 2, 3), [3, 1], 'float32');
+ * const program = compile({ y: mul(input('x', [-1, 1]), constant(10)) });
+ * const { rows } = await program.loop({ order: Int32Array.of(2, 0), batchSize: 1, bind: { x: { rows: x } }, rows: ['y'] });
+ * console.log(program instanceof Program, [...rows.y.data]); // true [30, 10]
+ */
+export class Program {
+  readonly engine: Engine;
+  /** the inputs a run must feed, by name */
+  readonly inputs: ReadonlyMap<string, Tensor>;
+  readonly #native: NativeProgram;
+
+  /** @internal use `compile` */
+  constructor(outputs: Record<string, Tensor>, options: CompileOptions) {
+    const { weights, precision = 'fp32', fuse = true, cudaGraph = true, train } = options;
+    this.engine = options.engine ?? weights?.engine ?? Engine.default();
+    if (weights && weights.engine !== this.engine) throw new UsageError('compile: the weights belong to another engine');
+    const { nodes, names, inputs } = flatten(outputs);
+    this.inputs = inputs;
+    const spec: ProgramSpec = { nodes, names, outputs: Object.keys(outputs), precision, fuse, cudaGraph };
+    if (train) spec.train = { loss: train.loss, parameters: [...train.parameters], optimizer: train.optimizer };
+    const store = weights?.native ?? checked(() => new (native().Weights)(this.engine.native));
+    this.#native = checked(() => new (native().Program)(this.engine.native, store, spec));
+  }
+
+  /**
+   * One crossing: feeds in, fetched values out. With `lr` a training program also updates its parameters; values
+   * are those of before the update.
+   * @param feeds every input by name; float32 data may feed float64 and bfloat16 inputs
+   * @param options.fetch output names, module paths (`features.3`), or none for the compiled outputs
+   * @param options.step number of steps already taken; seeds dropout together with `seed`
+   */
+  run(
+    feeds: Record<string, TensorData> = {},
+    options: { fetch?: readonly string[]; lr?: number; step?: number; seed?: number } = {},
+  ): Promise<Record<string, TensorData>> {
+    const { fetch, ...rest } = options;
+    return settled(() => this.#native.run(feeds, fetch ? { ...rest, fetch: [...fetch] } : rest));
+  }
+
+  /** Many steps as one job on the engine thread, fed from native stores. */
+  async loop(options: LoopOptions): Promise<LoopResult> {
+    const { order, batchSize, signal, onProgress, stack = [] } = options;
+    signal?.throwIfAborted();
+    const steps = Math.ceil(order.length / batchSize);
+    const lr = typeof options.lr === 'number' ? new Float64Array(steps).fill(options.lr) : options.lr;
+    const bind: Record<string, BindingSpec> = {};
+    for (const [name, b] of Object.entries(options.bind)) {
+      bind[name] = 'rows' in b ? { rows: b.rows.native, offset: b.offset ?? 0 } : { ...b, seed: b.seed ?? 0, epoch: b.epoch ?? 0 };
+    }
+    const into: Record<string, { store: RowStore['native']; offset: number }> = {};
+    for (const [name, { store, offset = 0 }] of Object.entries(options.into ?? {})) into[name] = { store: store.native, offset };
+    const { finite, firstStep = 0, seed = 0, rows = [], progressMs = 100 } = options;
+    const job = checked(() =>
+      this.#native.loop(
+        { order, batchSize, bind, into, firstStep, seed, stack, rows, progressMs, ...(lr && { lr }), ...(finite && { finite }) },
+        onProgress && ((step, sums) => onProgress(step, Object.fromEntries(stack.map((name, i) => [name, sums[i]!])))),
+      ),
+    );
+    const cancel = (): void => job.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await settled(() => job.promise);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** What the engine makes of the graph for a fetch set, one line a step: shows what was fused. */
+  plan(fetch?: readonly string[]): string[] {
+    return checked(() => this.#native.plan(fetch && [...fetch]));
+  }
+  /** How the last run or loop went: 'captured' as a CUDA graph, why not, or '' where graphs were not asked for. */
+  cudaGraph(): Promise<string> {
+    return settled(() => this.#native.cudaGraph());
+  }
+  /** Frees native memory after jobs already queued. Idempotent; later calls throw. */
+  dispose(): void {
+    this.#native.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+evaluateWith(async (tensor, feeds) => {
+  using program = compile({ value: tensor });
+  const { value } = await program.run(feeds);
+  return value!;
+});

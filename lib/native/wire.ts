@@ -1,0 +1,189 @@
+// The addon's surface as TypeScript sees it: types alone.
+
+/** Element types a tensor description can have. Host data of `bfloat16` tensors crosses as Float32Array. */
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'int32' | 'uint8' | 'bool';
+/** Typed arrays that cross to and from the engine without copies of their own. */
+export type HostArray = Float32Array | Float64Array | BigInt64Array | Int32Array | Uint8Array;
+/** Values an op's attribute may take. */
+export type Attr = number | boolean | string | readonly number[] | HostArray;
+export type Attrs = Readonly<Record<string, Attr>>;
+
+/** Numbers on the host: `shape` row-major over `data`. */
+export interface TensorData<T extends HostArray = HostArray> {
+  data: T;
+  shape: number[];
+  dtype: DType;
+}
+
+/** One recorded op, inputs as indices of earlier nodes; a shape dimension of -1 is known only when it runs. */
+export interface NodeSpec {
+  op: string;
+  inputs: number[];
+  attrs: Attrs;
+  path: string;
+  shape: readonly number[];
+  dtype: DType;
+}
+
+export type OptimizerSpec =
+  | { kind: 'sgd'; momentum: number; nesterov: boolean; weightDecay: number }
+  | { kind: 'adam' | 'adamw'; beta1: number; beta2: number; eps: number; weightDecay: number }
+  | { kind: 'rmsprop'; alpha: number; eps: number; momentum: number; weightDecay: number; epsInsideSqrt: boolean };
+
+export interface ProgramSpec {
+  nodes: NodeSpec[];
+  /** every name a run may fetch -> node index */
+  names: Record<string, number>;
+  /** what a run fetches when it names nothing */
+  outputs: string[];
+  precision: 'fp32' | 'bf16';
+  /** fuse conv+BatchNorm+activation(+add) where no fetched value lies inside */
+  fuse: boolean;
+  /** capture training and inference steps as CUDA graphs where the device allows */
+  cudaGraph: boolean;
+  train?: { loss: string; parameters: string[]; optimizer: OptimizerSpec };
+}
+
+/** How a loop fills one input: images gathered (augmented, normalised) natively, or rows of a device-resident store. */
+export type BindingSpec =
+  | { images: NativeImageStore; scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number }
+  | { rows: NativeRowStore; offset: number };
+
+/** Everything 0 or false is the identity; `scaleMin`/`scaleMax` are 1 for none. See data/augment.ts for units. */
+export interface NativeAugment {
+  flips: boolean;
+  turns: boolean;
+  scaleMin: number;
+  scaleMax: number;
+  translate: number;
+  rotateDegrees: number;
+  brightness: number;
+  contrast: number;
+  saturation: number;
+}
+
+export interface LoopSpec {
+  order: Int32Array;
+  batchSize: number;
+  bind: Record<string, BindingSpec>;
+  /** learning rate of each step; absent: no update (evaluation) */
+  lr?: Float64Array;
+  /** number of steps taken before this loop: seeds dropout */
+  firstStep: number;
+  seed: number;
+  /** scalar outputs, one number a step */
+  stack: string[];
+  /** outputs with a leading batch dimension, concatenated in visiting order */
+  rows: string[];
+  /** outputs with a leading batch dimension, written to store row order[i] + offset */
+  into: Record<string, { store: NativeRowStore; offset: number }>;
+  /** stop at the first step whose value of this stacked scalar is not finite */
+  finite?: string;
+  /** milliseconds between progress calls */
+  progressMs: number;
+}
+
+export interface LoopResult {
+  steps: number;
+  examples: number;
+  /** cancelled between two steps */
+  stopped: boolean;
+  /** step (0-based in this loop) whose `finite` scalar was not finite, or -1 */
+  diverged: number;
+  stack: Record<string, Float64Array>;
+  rows: Record<string, TensorData>;
+  seconds: number;
+  /** 'captured', why steps were not captured as a CUDA graph, or '' where graphs were not asked for */
+  cudaGraph: string;
+}
+
+export interface NativeEngine {
+  readonly device: string;
+  readonly threads: number;
+  /** nothing but the queue's round trip; used by the bench and by tests */
+  ping(): Promise<void>;
+  memory(): Promise<{ allocated: number; reserved: number; peak: number }>;
+  /** seconds of one 3 x 3 depthwise convolution of [N, C, H, W], in each of some samples */
+  timeDepthwise(work: { route: string; dtype: DType; shape: readonly number[]; stride: number; samples: number }): Promise<DepthwiseTimes>;
+  /** seconds of one copy of `bytes` within the device */
+  timeCopy(work: { bytes: number; samples: number }): Promise<Float64Array>;
+  dispose(): void;
+}
+export interface DepthwiseTimes {
+  forward: Float64Array;
+  inputGradient: Float64Array;
+  weightGradient: Float64Array;
+  /** as CUDA graphs: none of the host's time is in them */
+  captured: boolean;
+}
+export interface NativeWeights {
+  set(entries: { name: string; data: HostArray; shape: readonly number[]; dtype: DType }[]): Promise<void>;
+  get(names: string[]): Promise<TensorData[]>;
+  names(): string[];
+  dispose(): void;
+}
+export interface NativeRowStore {
+  readonly rows: number;
+  readonly bytes: number;
+  set(data: HostArray): Promise<void>;
+  get(start: number, count: number): Promise<TensorData>;
+  dispose(): void;
+}
+export interface NativeProgram {
+  run(
+    feeds: Record<string, TensorData>,
+    options: { fetch?: string[]; lr?: number; step?: number; seed?: number },
+  ): Promise<Record<string, TensorData>>;
+  loop(spec: LoopSpec, onProgress?: (step: number, stacked: Float64Array) => void): { promise: Promise<LoopResult>; cancel(): void };
+  /** what the executor made of the graph for a fetch set: one line a step, fused ops named */
+  plan(fetch?: string[]): string[];
+  /** of the last run or loop: see LoopResult.cudaGraph */
+  cudaGraph(): Promise<string>;
+  dispose(): void;
+}
+export interface NativeImageStore {
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  put(index: number, pixels: Uint8Array): void;
+  get(index: number): Uint8Array;
+  hash(index: number): string;
+  equal(a: number, b: number): boolean;
+  load(index: number, options: { scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number }): Float32Array;
+  dispose(): void;
+}
+
+export interface BuildInfo {
+  package: string;
+  libtorch: string;
+  libtorchRuntime: string;
+  compiler: string;
+  cxxStandard: number;
+  cuda: string | null;
+  cudaArchs: string;
+  cpuCapability: string;
+  mkldnn: boolean;
+  bf16: boolean;
+}
+
+export interface Native {
+  buildInfo(): BuildInfo;
+  /** CUDA devices libtorch can see: name, capability, memory in bytes, driver; empty without CUDA. */
+  cudaDevices(): { index: number; name: string; capability: string; memory: number; driver: string }[];
+  opNames(): string[];
+  Engine: new (options: { device: string; threads: number }) => NativeEngine;
+  Weights: new (engine: NativeEngine) => NativeWeights;
+  RowStore: new (engine: NativeEngine, options: { rows: number; shape: readonly number[]; dtype: DType }) => NativeRowStore;
+  Program: new (engine: NativeEngine, weights: NativeWeights, spec: ProgramSpec) => NativeProgram;
+  ImageStore: new (options: {
+    count: number;
+    height: number;
+    width: number;
+    channels: number;
+    file?: string;
+    create?: boolean;
+  }) => NativeImageStore;
+  /** RGB [height, width, 3] -> [size, size, 3], as Pillow's bilinear does it, on libuv's threads */
+  resample(pixels: Uint8Array, height: number, width: number, size: number): Promise<Uint8Array>;
+}

@@ -1,0 +1,102 @@
+// The frozen prefix's outputs, computed once per image and view and kept on the device. Owns the stores.
+import os from 'node:os';
+import { UsageError } from '../errors.js';
+import type { NativeAugment, NativeImageStore } from '../native/wire.js';
+import { RowStore } from '../engine/rows.js';
+import type { Weights } from '../engine/weights.js';
+import { compile, type Binding } from '../engine/program.js';
+import { elements, type Tensor } from '../graph/tensor.js';
+
+export interface FeatureOptions {
+  prefix: Record<string, Tensor>;
+  weights: Weights;
+  precision: 'fp32' | 'bf16';
+  images: { store: NativeImageStore; scale: number[]; shift: number[] };
+  count: number;
+  /** augmented views kept beside the plain one */
+  views: number;
+  seed: number;
+}
+
+/** Batches a chunk: few, to follow the decoder closely. */
+const CHUNK = 4;
+/** Fastest batch for fused inference on the CPU: its activations stay in the cache (bench row 4). A card wants more (not measured). */
+const batchOn = (device: string): number => (device === 'cpu' ? 16 : 64);
+
+/** Bytes the features of `count` images in `views` + 1 versions take. */
+export function featureBytes(prefix: Record<string, Tensor>, count: number, views: number, precision: 'fp32' | 'bf16'): number {
+  const row = Object.values(prefix).reduce((a, t) => a + elements(t.shape.slice(1)), 0);
+  return row * count * (views + 1) * (precision === 'bf16' ? 2 : 4);
+}
+
+/** Bytes a cache may take: half of what is free. */
+export function cacheLimit(): number {
+  return os.freemem() / 2;
+}
+
+export class FrozenFeatures {
+  readonly #stores: Record<string, RowStore> = {};
+  readonly #program;
+  readonly #batch: number;
+
+  constructor(private readonly options: FeatureOptions) {
+    const { prefix, weights, precision, count, views } = options;
+    const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
+    for (const [name, t] of Object.entries(prefix)) {
+      if (t.shape.includes(-1, 1)) throw new UsageError(`cannot cache '${name}': its shape is not known`);
+      this.#stores[name] = new RowStore(weights.engine, { rows: count * (views + 1), shape: t.shape.slice(1), dtype });
+    }
+    this.#program = compile(prefix, { weights, precision });
+    this.#batch = batchOn(weights.engine.device);
+  }
+
+  get bytes(): number {
+    return Object.values(this.#stores).reduce((a, s) => a + s.bytes, 0);
+  }
+
+  /**
+   * Computes the features of these images, plain (view 0) or augmented (view v draws as epoch v).
+   * @returns false when stopped by the signal
+   */
+  async compute(order: Int32Array, view: number, augment: NativeAugment | undefined, signal: AbortSignal | undefined, onChunk: (images: number) => void): Promise<boolean> {
+    const { images, seed, count } = this.options;
+    const into = Object.fromEntries(Object.entries(this.#stores).map(([name, store]) => [name, { store, offset: view * count }]));
+    const bind: Binding = { images: images.store, scale: images.scale, shift: images.shift, seed, epoch: view, ...(augment && { augment }) };
+    const size = CHUNK * this.#batch;
+    for (let at = 0; at < order.length; at += size) {
+      const chunk = order.subarray(at, at + size);
+      if (signal?.aborted) return false;
+      const { stopped } = await this.#program.loop({ order: chunk, batchSize: this.#batch, bind: { image: bind }, into, ...(signal && { signal }) });
+      if (stopped) return false;
+      onChunk(chunk.length);
+    }
+    return true;
+  }
+
+  /** The same for images first .. last of the store as the decoder delivers them, so that both work at once. */
+  async follow(packed: (count: number) => Promise<void>, signal: AbortSignal | undefined, onChunk: (images: number) => void): Promise<boolean> {
+    const { count } = this.options;
+    const size = CHUNK * this.#batch;
+    for (let at = 0; at < count; at += size) {
+      const end = Math.min(at + size, count);
+      await packed(end);
+      const order = Int32Array.from({ length: end - at }, (_, i) => at + i);
+      if (!(await this.compute(order, 0, undefined, signal, onChunk))) return false;
+    }
+    return true;
+  }
+
+  /** Inputs of the trained part for a view. */
+  bindings(view: number): Record<string, Binding> {
+    return Object.fromEntries(Object.entries(this.#stores).map(([name, rows]) => [name, { rows, offset: view * this.options.count }]));
+  }
+
+  /** Folded weights and buffers of the prefix are not needed once everything is computed. */
+  finish(): void {
+    this.#program.dispose();
+  }
+  dispose(): void {
+    this.finish();
+    for (const store of Object.values(this.#stores)) store.dispose();
+  }
+}

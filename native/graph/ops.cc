@@ -1,0 +1,203 @@
+// THE op table: name -> what libtorch (or a kernel of ours) does. Shape rules live in lib/graph/ops.ts.
+#include "graph/ops.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/version.h>
+
+#include <map>
+
+#include "autograd/fused.h"
+
+namespace mnv2 {
+namespace {
+
+using Inputs = std::vector<at::Tensor>;
+
+at::Tensor optional_input(const Inputs& in, size_t i) { return i < in.size() ? in[i] : at::Tensor(); }
+
+at::ScalarType scalar_type(const std::string& name) {
+  static const std::map<std::string, at::ScalarType> types = {
+      {"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16}, {"int64", at::kLong},
+      {"int32", at::kInt},     {"uint8", at::kByte},     {"bool", at::kBool}};
+  auto found = types.find(name);
+  if (found == types.end()) throw Failure("NATIVE", "unknown dtype '" + name + "'");
+  return found->second;
+}
+
+at::Tensor in_bf16(const at::Tensor& x, const RunContext& context) {
+  return context.bf16 && x.defined() && x.scalar_type() == at::kFloat ? x.to(at::kBFloat16) : x;
+}
+
+at::Tensor hardtanh(const at::Tensor& x, double min, double max) {
+#if TORCH_VERSION_MAJOR < 2
+  // libtorch 1.13 lacks its backward for bfloat16 on the CPU; in float32 the numbers are the same.
+  if (x.is_cpu() && x.scalar_type() == at::kBFloat16) return at::hardtanh(x.to(at::kFloat), min, max).to(at::kBFloat16);
+#endif
+  return at::hardtanh(x, min, max);
+}
+
+at::Tensor conv2d(const Inputs& in, const Attrs& a, const RunContext& c) {
+  return convolution(in_bf16(in[0], c), in_bf16(in[1], c), in_bf16(optional_input(in, 2), c), a, a.integer("groups"));
+}
+
+/** libtorch's own depthwise kernels, which its convolution takes for NCHW tensors only. */
+at::Tensor native_depthwise(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Attrs& a) {
+  const auto p = a.integers("padding");
+  auto input = x.contiguous();
+  std::vector<int64_t> pads = {p[0], p[2]};
+  if (p[0] != p[1] || p[2] != p[3]) {
+    input = at::constant_pad_nd(input, {p[2], p[3], p[0], p[1]}, 0);
+    pads = {0, 0};
+  }
+  return at::_conv_depthwise2d(input, weight.contiguous(), weight.sizes().slice(2), bias, a.integers("stride"), pads, a.integers("dilation"));
+}
+
+at::Tensor depthwise(const Inputs& in, const Attrs& a, const RunContext& c) {
+  const auto x = in_bf16(in[0], c), bias = in_bf16(optional_input(in, 2), c);
+  auto weight = in_bf16(in[1], c);
+  const auto stride = a.integers("stride"), pads = a.integers("padding");
+  if (x.is_cuda()) {
+    // auto: cuDNN on channels_last, until a measured table says otherwise (bench/GPU.md).
+    const auto& route = a.text("route");
+    if (route == "native") return native_depthwise(x, weight, bias, a);
+    if (route != "fused") return convolution(x, weight, bias, a, x.size(1));
+    weight = in[1];  // the kernel keeps filters in float32
+  } else if (a.text("route") == "native") {
+    return convolution(x, weight, bias, a, x.size(1));
+  }
+  if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation"))) return convolution(x, in_bf16(weight, c), bias, a, x.size(1));
+  const auto y = depthwise_conv(x, weight, stride[0], pads);
+  return bias.defined() ? y + bias.reshape({1, -1, 1, 1}) : y;
+}
+
+at::Tensor batch_norm(const Inputs& in, const Attrs& a, const RunContext&) {
+  return at::batch_norm(in[0], in[1], in[2], in[3], in[4], a.flag("training"), a.number("momentum"), a.number("eps"),
+                        /*cudnn_enabled=*/true);
+}
+
+at::Tensor global_average_pool(const Inputs& in, const Attrs&, const RunContext& c) {
+  auto mean = at::mean(in[0], {2, 3});
+  return c.bf16 && mean.scalar_type() == at::kBFloat16 ? mean.to(at::kFloat) : mean;
+}
+
+/** Masks come from a generator of this op alone, so that no other random op shifts them. */
+at::Tensor dropout(const Inputs& in, const Attrs& a, const RunContext& c) {
+  const double keep = 1 - a.number("p");
+  if (keep == 1) return in[0];
+  at::Tensor mask;
+  if (in[0].is_cuda()) {  // the default generator, seeded from (seed, step) before each step: graphs can capture it
+    mask = at::empty_like(in[0]).bernoulli_(keep);
+  } else {
+    // One odd multiplier a coordinate keeps (seed, step, node) triples apart.
+    const uint64_t seed = (c.seed + 1) * 0x9E3779B97F4A7C15ull ^ (c.step + 1) * 0xC2B2AE3D27D4EB4Full ^ (c.node + 1) * 0x165667B19E3779F9ull;
+    auto generator = at::detail::createCPUGenerator(seed);
+    mask = at::empty_like(in[0]).bernoulli_(keep, generator);
+  }
+  return in[0] * mask.div_(keep);
+}
+
+at::Tensor cross_entropy(const Inputs& in, const Attrs& a, const RunContext& c) {
+  const auto& mode = a.text("reduction");
+  const int64_t reduction = mode == "mean" ? at::Reduction::Mean : mode == "sum" ? at::Reduction::Sum : at::Reduction::None;
+  const auto logits = c.bf16 ? in[0].to(at::kFloat) : in[0];
+  return at::cross_entropy_loss(logits, in[1], optional_input(in, 2), reduction, /*ignore_index=*/-100, a.number("labelSmoothing"));
+}
+
+at::Tensor fully_connected(const Inputs& in, const Attrs&, const RunContext& c) {
+  // The head is tiny next to the convolutions: float32 costs nothing and keeps logits exact in bf16 programs.
+  auto x = c.bf16 && in[0].scalar_type() == at::kBFloat16 && in[1].scalar_type() == at::kFloat ? in[0].to(at::kFloat) : in[0];
+  return in.size() > 2 ? at::linear(x, in[1], in[2]) : at::linear(x, in[1]);
+}
+
+/** libtorch reads an empty list of dimensions as all of them; the graph means none. */
+template <class Reduce>
+at::Tensor reduced(const at::Tensor& x, const Attrs& a, Reduce reduce) {
+  const auto dims = a.integers("dims");
+  return dims.empty() && x.dim() > 0 ? x.clone() : reduce(x, dims, a.flag("keepDims"));
+}
+
+#define REDUCE(function) \
+  reduced(in[0], a, [](const at::Tensor& x, at::IntArrayRef dims, bool keep) { return function(x, dims, keep); })
+
+at::Tensor slice(const Inputs& in, const Attrs& a, const RunContext&) {
+  return in[0].slice(a.integer("dim"), a.integer("start"), a.integer("end"), a.integer("step"));
+}
+
+at::Tensor pad2d(const Inputs& in, const Attrs& a, const RunContext&) {
+  const auto p = a.integers("pads");
+  return at::constant_pad_nd(in[0], {p[2], p[3], p[0], p[1]}, a.number("value"));
+}
+
+#define OP [](const Inputs& in, [[maybe_unused]] const Attrs& a, [[maybe_unused]] const RunContext& c) -> at::Tensor
+
+const std::map<std::string, OpFunction>& table() {
+  static const std::map<std::string, OpFunction> ops = {
+      {"add", OP { return in[0] + in[1]; }},
+      {"argmax", OP { return in[0].argmax(a.integer("dim")); }},
+      {"avgPool2d", OP { return at::avg_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding")); }},
+      {"batchNorm2d", batch_norm},
+      {"cast", OP { return in[0].to(scalar_type(a.text("dtype"))); }},
+      {"concat", OP { return at::cat(in, a.integer("dim")); }},
+      {"conv2d", conv2d},
+      {"crossEntropy", cross_entropy},
+      {"depthwiseConv2d", depthwise},
+      {"div", OP { return in[0] / in[1]; }},
+      {"dropout", dropout},
+      {"equal", OP { return in[0] == in[1]; }},
+      {"globalAveragePool", global_average_pool},
+      {"hardtanh", OP { return hardtanh(in[0], a.number("min"), a.number("max")); }},
+      {"linear", fully_connected},
+      {"logSoftmax", OP { return at::log_softmax(in[0], a.integer("dim")); }},
+      {"max", OP { return REDUCE(at::amax); }},
+      {"maxPool2d", OP { return at::max_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding")); }},
+      {"mean", OP { return REDUCE(at::mean); }},
+      {"min", OP { return REDUCE(at::amin); }},
+      {"mul", OP { return in[0] * in[1]; }},
+      {"pad2d", pad2d},
+      {"permute", OP { return in[0].permute(a.integers("dims")); }},
+      {"relu", OP { return at::relu(in[0]); }},
+      {"relu6", OP { return hardtanh(in[0], 0, 6); }},
+      {"reshape", OP { return in[0].reshape(a.integers("shape")); }},
+      {"slice", slice},
+      {"softmax", OP { return at::softmax(in[0], a.integer("dim")); }},
+      {"sub", OP { return in[0] - in[1]; }},
+      {"sum", OP { return REDUCE(at::sum); }},
+  };
+  return ops;
+}
+
+}  // namespace
+
+OpFunction find_op(const std::string& name) {
+  auto found = table().find(name);
+  return found == table().end() ? nullptr : found->second;
+}
+
+std::vector<std::string> op_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, function] : table()) names.push_back(name);
+  return names;
+}
+
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Attrs& a, int64_t groups) {
+  const auto p = a.integers("padding");
+  const auto stride = a.integers("stride");
+  const auto dilation = a.integers("dilation");
+  auto input = x, kernel = weight;
+  std::vector<int64_t> pads = {p[0], p[2]};
+  if (p[0] != p[1] || p[2] != p[3]) {
+    if (groups > 1 && p[1] == p[0] + 1 && p[3] == p[2] + 1 && dilation[0] == 1 && dilation[1] == 1) {
+      // TF SAME at stride 2: a filter with a leading row and column of zeros and one more pixel of symmetric padding
+      // computes the same sums and spares a padded copy of the whole feature map.
+      kernel = at::constant_pad_nd(weight, {1, 0, 1, 0}, 0);
+      pads = {p[1], p[3]};
+    } else {
+      input = at::constant_pad_nd(x, {p[2], p[3], p[0], p[1]}, 0);
+      pads = {0, 0};
+    }
+  }
+  return at::conv2d(input, kernel, bias, stride, pads, dilation, groups);
+}
+
+}  // namespace mnv2

@@ -1,0 +1,29 @@
+// Checked conversion between JavaScript values and tensors, graphs and specs. No classes, no state.
+#pragma once
+#include <ATen/core/Tensor.h>
+#include <napi.h>
+
+#include "graph/graph.h"
+
+namespace mnv2 {
+
+at::ScalarType dtype_from(const std::string& name);
+const char* dtype_name(at::ScalarType dtype);
+
+/** {data, shape, dtype} -> a tensor over the typed array's memory: keep the array alive while it is used. */
+at::Tensor tensor_from(const Napi::Value& value, const std::string& what);
+/** A CPU tensor -> {data, shape, dtype}; bfloat16 widens to float32, bool to Uint8Array. */
+Napi::Object tensor_to(Napi::Env env, const at::Tensor& value);
+/** Moves a result to the CPU in the form tensor_to wants. Engine thread. */
+at::Tensor host_form(const at::Tensor& value);
+
+std::vector<int64_t> integers_from(const Napi::Value& value, const std::string& what);
+std::vector<std::string> strings_from(const Napi::Value& value);
+Graph graph_from(const Napi::Object& spec);
+
+/** obj[key], refused with its name when of another type. */
+double number_at(const Napi::Object& object, const char* key);
+bool flag_at(const Napi::Object& object, const char* key);
+std::string text_at(const Napi::Object& object, const char* key);
+
+}  // namespace mnv2

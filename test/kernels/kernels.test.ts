@@ -1,0 +1,51 @@
+// Builds the kernels' stand-alone tests with the system's C++ compiler, without torch and without
+// CUDA, and runs them: the CPU kernels, and the CUDA ones on an emulated grid, against double
+// precision. Owns no numerics itself.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = process.cwd();
+const out = join(root, 'build', 'kernels');
+const compiler = process.env['CXX'] ?? 'c++';
+const hasCompiler = spawnSync(compiler, ['--version']).status === 0;
+
+function run(command: string, args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? `exit ${status}`}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+/** The names x for which folder holds x_test.cc. */
+const tested = (folder: string) => readdirSync(folder).flatMap((file) => /^(.*)_test\.cc$/.exec(file)?.[1] ?? []);
+
+function buildAndRun(folder: string, name: string, sources: string[], flags: string[]): string {
+  mkdirSync(out, { recursive: true });
+  const program = join(out, `${name}_test`);
+  const files = sources.map((file) => join(folder, file));
+  run(compiler, ['-std=c++17', '-Wall', '-Werror', `-I${join(root, 'native')}`, ...flags, ...files, '-pthread', '-o', program]);
+  return run(program, []);
+}
+
+const title = hasCompiler ? 'kernels' : `kernels (skipped: no C++ compiler '${compiler}')`;
+(hasCompiler ? describe : describe.skip)(title, () => {
+  const cpu = join(root, 'native', 'kernels');
+  const cuda = join(root, 'native', 'cuda');
+
+  test.each(tested(cpu))('CPU: %s agrees with double precision', (name) => {
+    expect(buildAndRun(cpu, name, [`${name}.cc`, `${name}_test.cc`], ['-O3', '-Wextra'])).toMatch(/all passed\n$/);
+  });
+
+  // The emulated grid's fibers need ucontext, which macOS has given up.
+  const emulated = process.platform === 'linux' ? test : test.skip;
+  emulated.each(tested(cuda))('CUDA, emulated: %s agrees with double precision', (name) => {
+    const sources = [`${name}.cu`, 'reduce.cu', `${name}_test.cc`, '../data/images.cc']; // the last: what images.cu is held to
+    const flags = ['-O1', '-Wno-unknown-pragmas', '-x', 'c++'];
+    expect(buildAndRun(cuda, `cuda_${name}`, sources, flags)).toMatch(/all passed\n$/);
+  });
+
+  test('every kernel is found', () => {
+    expect(tested(cpu)).toEqual(expect.arrayContaining(['bn_act', 'depthwise']));
+    expect(tested(cuda)).toEqual(expect.arrayContaining(['bn_act', 'depthwise', 'images']));
+  });
+});
