@@ -11,7 +11,10 @@ const execute = promisify(execFile);
 const quiet = { maxBuffer: 1 << 26, timeout: 20 * 60_000 };
 
 async function works(python, modules) {
-  return execute(python, ['-c', `import ${modules.join(', ')}`], quiet).then(() => true, () => false);
+  return execute(python, ['-c', `import ${modules.join(', ')}`], quiet).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** $MNV2_BENCH_PYTHON when it has the modules, else a virtual environment in the cache, made once. */
@@ -33,7 +36,8 @@ async function npmPackages(cache, names) {
   const folder = path.join(cache, 'npm');
   if (names.every((n) => existsSync(path.join(folder, 'node_modules', n)))) return folder;
   mkdirSync(folder, { recursive: true });
-  if (!existsSync(path.join(folder, 'package.json'))) writeFileSync(path.join(folder, 'package.json'), '{"private":true}\n');
+  if (!existsSync(path.join(folder, 'package.json')))
+    writeFileSync(path.join(folder, 'package.json'), '{"private":true}\n');
   // Their install scripts only fetch GPU libraries.
   await execute('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...names], { ...quiet, cwd: folder });
   return folder;
@@ -47,16 +51,23 @@ async function pythonWithCuda(modules) {
     await execute(given, ['-c', code], quiet);
     return given;
   } catch (error) {
-    throw new Error(`${given}: ${error.message.trim().split('\n').at(-1)}; set MNV2_BENCH_PYTHON to a Python with ${modules.join(', ')} and CUDA`);
+    throw new Error(
+      `${given}: ${error.message.trim().split('\n').at(-1)}; set MNV2_BENCH_PYTHON to a Python with ${modules.join(', ')} and CUDA`,
+    );
   }
 }
 
-const torch = (file) => async ({ cache, device }) => {
-  // A CPU build is all that is needed; where pip's index offers only CUDA builds this is a large download.
-  const modules = ['torch', 'PIL', 'numpy', 'safetensors'];
-  if (device !== 'cpu') return [await pythonWithCuda(modules), script(file)];
-  return [await pythonWith(cache, 'torch', modules, ['torch', 'pillow', 'numpy', 'safetensors', 'setuptools']), script(file)];
-};
+const torch =
+  (file) =>
+  async ({ cache, device }) => {
+    // A CPU build is all that is needed; where pip's index offers only CUDA builds this is a large download.
+    const modules = ['torch', 'PIL', 'numpy', 'safetensors'];
+    if (device !== 'cpu') return [await pythonWithCuda(modules), script(file)];
+    return [
+      await pythonWith(cache, 'torch', modules, ['torch', 'pillow', 'numpy', 'safetensors', 'setuptools']),
+      script(file),
+    ];
+  };
 
 /** name -> setUp({ cache, weights, device }) -> [command, ...first arguments]; it throws where the peer cannot be had. */
 export const CONTENDERS = {
@@ -67,7 +78,10 @@ export const CONTENDERS = {
   'pytorch-compiled': torch('pytorch_compiled.py'),
   'keras-tensorflow': async ({ cache }) => {
     const modules = ['tensorflow', 'keras', 'PIL', 'safetensors'];
-    return [await pythonWith(cache, 'tensorflow', modules, ['tensorflow-cpu', 'pillow', 'safetensors']), script('keras_tensorflow.py')];
+    return [
+      await pythonWith(cache, 'tensorflow', modules, ['tensorflow-cpu', 'pillow', 'safetensors']),
+      script('keras_tensorflow.py'),
+    ];
   },
   'onnxruntime-node': async ({ cache, weights }) => {
     const packages = await npmPackages(cache, ['onnxruntime-node']);

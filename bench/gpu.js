@@ -37,17 +37,40 @@ $MNV2_BENCH_PYTHON names a Python with a CUDA torch, pillow, numpy and safetenso
 const text = { type: 'string' };
 const flag = { type: 'boolean', default: false };
 const { values: args } = parseArgs({
-  options: { parts: text, data: text, weights: text, device: text, n: text, jobs: text, 'measure-epochs': text, cache: text, quick: flag, table: flag, help: flag },
+  options: {
+    parts: text,
+    data: text,
+    weights: text,
+    device: text,
+    n: text,
+    jobs: text,
+    'measure-epochs': text,
+    cache: text,
+    quick: flag,
+    table: flag,
+    help: flag,
+  },
 });
 
 /** The card's facts; ends here where there is none. */
 async function card(device) {
-  if (!existsSync(path.join(repository, 'dist', 'native', 'load.js'))) throw Object.assign(new Error('the package is not built; run: npm run setup'), { exitCode: EXIT_ENVIRONMENT });
+  if (!existsSync(path.join(repository, 'dist', 'native', 'load.js')))
+    throw Object.assign(new Error('the package is not built; run: npm run setup'), { exitCode: EXIT_ENVIRONMENT });
   const { native } = await import('../dist/native/wire.js');
   const { resolveDevice } = await import('../dist/engine/engine.js');
   const resolved = resolveDevice(device); // throws, saying why
-  const found = native().cudaDevices().find((d) => `cuda:${d.index}` === resolved);
-  return { resolved, ...(found && { gpu: found.name, capability: found.capability, driver: found.driver, gpu_memory_gib: Math.round(found.memory / 2 ** 30) }) };
+  const found = native()
+    .cudaDevices()
+    .find((d) => `cuda:${d.index}` === resolved);
+  return {
+    resolved,
+    ...(found && {
+      gpu: found.name,
+      capability: found.capability,
+      driver: found.driver,
+      gpu_memory_gib: Math.round(found.memory / 2 ** 30),
+    }),
+  };
 }
 
 /** `bench depthwise`, a process a route: one that fails takes no other with it. */
@@ -58,11 +81,32 @@ async function depthwiseCase(o, spec) {
   const { depthwiseRoutes } = await import('../dist/bench/depthwise.js');
   for (const route of depthwiseRoutes(o.device)) {
     const size = args.quick ? ['--size', '32'] : [];
-    const command = [process.execPath, cli, 'bench', 'depthwise', '--route', route, '--batch-size', String(spec.batch), '--device', o.device, '--threads', String(o.threads), '--n', String(o.n), ...size, '--json'];
-    const { code, messages, error } = await wholeProcess(command, o.threads, { limit: (end - performance.now()) / 1000 });
+    const command = [
+      process.execPath,
+      cli,
+      'bench',
+      'depthwise',
+      '--route',
+      route,
+      '--batch-size',
+      String(spec.batch),
+      '--device',
+      o.device,
+      '--threads',
+      String(o.threads),
+      '--n',
+      String(o.n),
+      ...size,
+      '--json',
+    ];
+    const { code, messages, error } = await wholeProcess(command, o.threads, {
+      limit: (end - performance.now()) / 1000,
+    });
     if (code === 0 && messages[0]) routes[route] = messages[0];
     else skipped[route] = error || `exit ${code}`;
-    say(`${spec.key}: ${route} ${skipped[route] ? `skipped: ${skipped[route]}` : `${routes[route].rows.length} rows, a copy moves ${(routes[route].copyBandwidth / 1e9).toFixed(0)} GB/s`}`);
+    say(
+      `${spec.key}: ${route} ${skipped[route] ? `skipped: ${skipped[route]}` : `${routes[route].rows.length} rows, a copy moves ${(routes[route].copyBandwidth / 1e9).toFixed(0)} GB/s`}`,
+    );
   }
   return { routes, skipped };
 }
@@ -75,14 +119,23 @@ async function main() {
   const { quick } = args;
   const device = args.device ?? 'cuda';
   const { resolved, ...gpu } = await card(device);
-  if (resolved === 'cpu' && !quick) throw new Error(`--device ${device}: expected a CUDA device; on the CPU only --quick`);
+  if (resolved === 'cpu' && !quick)
+    throw new Error(`--device ${device}: expected a CUDA device; on the CPU only --quick`);
   const parts = (args.parts ?? PARTS.join()).split(',');
-  for (const part of parts) if (!PARTS.includes(part)) throw new Error(`--parts: expected some of ${PARTS.join(', ')}, got ${part}`);
+  for (const part of parts)
+    if (!PARTS.includes(part)) throw new Error(`--parts: expected some of ${PARTS.join(', ')}, got ${part}`);
   const fixtures = process.env.MNV2_DATA ?? '';
   const setting = {
-    device: resolved, threads: os.availableParallelism(), n: Number(args.n ?? (quick ? 2 : 7)), jobs: Number(args.jobs ?? (quick ? 1 : 2)), epochs: quick ? 3 : 20,
-    measureEpochs: Number(args['measure-epochs'] ?? (quick ? 2 : 3)), weights: path.resolve(args.weights ?? path.join(fixtures, 'weights', 'mobilenet_v2_tfslim.safetensors')),
-    cache: path.resolve(args.cache ?? process.env.MNV2_BENCH_CACHE ?? path.join(os.homedir(), '.cache', 'mnv2-torch', 'bench')),
+    device: resolved,
+    threads: os.availableParallelism(),
+    n: Number(args.n ?? (quick ? 2 : 7)),
+    jobs: Number(args.jobs ?? (quick ? 1 : 2)),
+    epochs: quick ? 3 : 20,
+    measureEpochs: Number(args['measure-epochs'] ?? (quick ? 2 : 3)),
+    weights: path.resolve(args.weights ?? path.join(fixtures, 'weights', 'mobilenet_v2_tfslim.safetensors')),
+    cache: path.resolve(
+      args.cache ?? process.env.MNV2_BENCH_CACHE ?? path.join(os.homedir(), '.cache', 'mnv2-torch', 'bench'),
+    ),
   };
   mkdirSync(setting.cache, { recursive: true });
   const facts = { ...machine(), ...gpu };
@@ -90,12 +143,22 @@ async function main() {
   const cases = gpuCases(quick ? { large: 4, small: 2 } : {}).filter((c) => parts.includes(c.part));
 
   const source = path.resolve(args.data ?? path.join(fixtures, 'ucmerced'));
-  const absent = [source, setting.weights].filter((f) => !existsSync(f)).map((f) => `${f} is not there: set MNV2_DATA, or give --data and --weights`)[0];
+  const absent = [source, setting.weights]
+    .filter((f) => !existsSync(f))
+    .map((f) => `${f} is not there: set MNV2_DATA, or give --data and --weights`)[0];
   const data = !absent && quick ? subset(source, 4) : source;
   const commands = new Map();
   const report = {
-    machine: facts, ...revision(repository), measured: new Date().toISOString(), threads: setting.threads, node: process.version, images: absent ? 0 : countImages(data),
-    epochs: setting.epochs, seconds: 0, unavailable: {}, results: [],
+    machine: facts,
+    ...revision(repository),
+    measured: new Date().toISOString(),
+    threads: setting.threads,
+    node: process.version,
+    images: absent ? 0 : countImages(data),
+    epochs: setting.epochs,
+    seconds: 0,
+    unavailable: {},
+    results: [],
   };
   const file = path.join(here, 'results', `${report.measured.slice(0, 10)}-${slug(facts.gpu ?? 'none')}.json`);
   const write = () => {
@@ -123,7 +186,10 @@ async function main() {
       else {
         const taking = [...commands].filter(([name]) => spec.contenders.includes(name));
         const run = spec.job ? jobCase : spec.accuracy ? targetCase : servedCase;
-        result = finish(spec, await run(setting, spec.accuracy && quick ? { ...within, accuracy: 0 } : within, taking, data));
+        result = finish(
+          spec,
+          await run(setting, spec.accuracy && quick ? { ...within, accuracy: 0 } : within, taking, data),
+        );
       }
     } catch (error) {
       result = { case: spec.key, skipped: {}, failed: error.message.split('\n')[0].slice(0, 300) };
@@ -140,7 +206,9 @@ async function main() {
     say(`wrote ${path.relative(repository, file)}`);
     writeGpuTable(here);
   }
-  console.log(`${quick ? 'Quick: small batches and few images; whatever the names of the rows say, these are not their figures.\n' : ''}${gpuTables(report)}`);
+  console.log(
+    `${quick ? 'Quick: small batches and few images; whatever the names of the rows say, these are not their figures.\n' : ''}${gpuTables(report)}`,
+  );
 }
 
 await main().catch((error) => {

@@ -14,7 +14,9 @@ const text = (file) => {
 };
 
 function descendants(pid) {
-  const all = readdirSync('/proc').filter((d) => /^\d+$/.test(d)).map((d) => [Number(d), Number(text(`/proc/${d}/stat`).split(') ').at(-1)?.split(' ')[1])]);
+  const all = readdirSync('/proc')
+    .filter((d) => /^\d+$/.test(d))
+    .map((d) => [Number(d), Number(text(`/proc/${d}/stat`).split(') ').at(-1)?.split(' ')[1])]);
   const found = [pid];
   for (let i = 0; i < found.length; i++) for (const [child, parent] of all) if (parent === found[i]) found.push(child);
   return found;
@@ -37,7 +39,10 @@ const milliseconds = (seconds) => Math.min(Math.max(1000 * seconds, 1), FOREVER)
 
 /** Proportional memory of a process and all its children in MiB: shared pages count once. */
 function memoryMiB(pid) {
-  return descendants(pid).reduce((sum, p) => sum + Number(/^Pss:\s+(\d+)/m.exec(text(`/proc/${p}/smaps_rollup`))?.[1] ?? 0) / 1024, 0);
+  return descendants(pid).reduce(
+    (sum, p) => sum + Number(/^Pss:\s+(\d+)/m.exec(text(`/proc/${p}/smaps_rollup`))?.[1] ?? 0) / 1024,
+    0,
+  );
 }
 
 /** The command confined to `threads` cores, where the machine has more. */
@@ -45,7 +50,10 @@ export function confined(command, threads) {
   const confine = os.availableParallelism() > threads && existsSync('/usr/bin/taskset');
   const cores = confine ? ['taskset', '-c', `0-${threads - 1}`] : [];
   const n = String(threads);
-  return { argv: [...cores, ...command], env: { ...process.env, OMP_NUM_THREADS: n, MKL_NUM_THREADS: n, OPENBLAS_NUM_THREADS: n } };
+  return {
+    argv: [...cores, ...command],
+    env: { ...process.env, OMP_NUM_THREADS: n, MKL_NUM_THREADS: n, OPENBLAS_NUM_THREADS: n },
+  };
 }
 
 /** A started contender; `ask` writes one request and awaits one answer. */
@@ -128,7 +136,13 @@ export function wholeProcess(command, threads, { env = {}, limit = Infinity, unt
     child.on('close', (code) => {
       clearInterval(watch);
       clearTimeout(timer);
-      resolve({ code, seconds: (performance.now() - start) / 1000, messages, peakMiB, error: errors.trim().split('\n').at(-1)?.slice(0, 300) });
+      resolve({
+        code,
+        seconds: (performance.now() - start) / 1000,
+        messages,
+        peakMiB,
+        error: errors.trim().split('\n').at(-1)?.slice(0, 300),
+      });
     });
   });
 }

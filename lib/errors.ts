@@ -1,7 +1,16 @@
 // The error classes a caller can catch, and the exit code the CLI gives each. Owns no messages.
 
 /** Exit codes of the `mnv2-torch` command. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, environment: 3, data: 4, diverged: 5, sigint: 130, sigterm: 143 } as const;
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  environment: 3,
+  data: 4,
+  diverged: 5,
+  sigint: 130,
+  sigterm: 143,
+} as const;
 
 /** Base of every error this package throws on purpose: `code` is stable, `exitCode` is what the CLI ends with. */
 export class Mnv2Error extends Error {

@@ -1,19 +1,85 @@
 // The public names of mnv2-torch.
-export { DataError, DivergedError, EnvironmentError, EXIT, Mnv2Error, ShapeError, TorchError, UsageError } from './errors.js';
-export { constant, input, parameter, Tensor, tensorData, type DType, type HostArray, type Shape, type TensorData } from './graph/tensor.js';
 export {
-  add, argmax, avgPool2d, batchNorm2d, cast, concat, conv2d, crossEntropy, depthwiseConv2d, div, dropout, equal, globalAveragePool, gradients, hardtanh,
-  linear, logSoftmax, max, maxPool2d, mean, min, mul, pad2d, permute, relu, relu6, reshape, slice, softmax, sub, sum,
-  type BatchNormState, type Conv2dOptions, type DepthwiseRoute, type Padding, type Pair, type PoolOptions, type ReduceOptions,
+  DataError,
+  DivergedError,
+  EnvironmentError,
+  EXIT,
+  Mnv2Error,
+  ShapeError,
+  TorchError,
+  UsageError,
+} from './errors.js';
+export {
+  constant,
+  input,
+  parameter,
+  Tensor,
+  tensorData,
+  type DType,
+  type HostArray,
+  type Shape,
+  type TensorData,
+} from './graph/tensor.js';
+export {
+  add,
+  argmax,
+  avgPool2d,
+  batchNorm2d,
+  cast,
+  concat,
+  conv2d,
+  crossEntropy,
+  depthwiseConv2d,
+  div,
+  dropout,
+  equal,
+  globalAveragePool,
+  gradients,
+  hardtanh,
+  linear,
+  logSoftmax,
+  max,
+  maxPool2d,
+  mean,
+  min,
+  mul,
+  pad2d,
+  permute,
+  relu,
+  relu6,
+  reshape,
+  slice,
+  softmax,
+  sub,
+  sum,
+  type BatchNormState,
+  type Conv2dOptions,
+  type DepthwiseRoute,
+  type Padding,
+  type Pair,
+  type PoolOptions,
+  type ReduceOptions,
 } from './graph/ops.js';
 export { Engine, type EngineOptions } from './engine/engine.js';
+export { ImageStore, type ImageStoreOptions } from './engine/images.js';
 export { RowStore } from './engine/rows.js';
 export { Weights, type NamedData, type WeightSource } from './engine/weights.js';
 export { compile, Program, type Binding, type CompileOptions, type LoopOptions } from './engine/program.js';
 export { splitFrozen, type Partition } from './graph/partition.js';
 export { adam, adamw, rmsprop, sgd, type OptimizerSpec } from './engine/optimizer.js';
 export { Module, Parameter, Sequential } from './nn/module.js';
-export { BatchNorm2d, Conv2d, DepthwiseConv2d, Dropout, Flatten, GlobalAveragePool, Linear, ReLU, ReLU6, type ConvOptions } from './nn/layers.js';
+export {
+  BatchNorm2d,
+  Conv2d,
+  DepthwiseConv2d,
+  Dropout,
+  Flatten,
+  GlobalAveragePool,
+  Linear,
+  ReLU,
+  ReLU6,
+  type ConvOptions,
+} from './nn/layers.js';
 export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer } from './nn/init.js';
 export { ConvBNReLU6, DepthwiseSeparable, InvertedResidual, makeDivisible, type BlockStyle } from './models/blocks.js';
 export { MobileNet, type MobileNetOptions } from './models/classifier-network.js';

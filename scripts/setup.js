@@ -53,14 +53,23 @@ function inspect(root, source) {
   if (!root) return undefined;
   const include = path.join(root, 'include');
   const arch = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`;
-  const library = firstExisting(...['lib', 'lib64', `lib/${arch}`].flatMap((d) => ['so', 'dylib'].map((e) => path.join(root, d, `libtorch_cpu.${e}`))));
+  const library = firstExisting(
+    ...['lib', 'lib64', `lib/${arch}`].flatMap((d) =>
+      ['so', 'dylib'].map((e) => path.join(root, d, `libtorch_cpu.${e}`)),
+    ),
+  );
   if (!fs.existsSync(path.join(include, 'ATen/ATen.h')) || !library) {
     passed.push(`${source}: ${root} has no ${library ? 'include/ATen/ATen.h' : 'libtorch_cpu'}`);
     return undefined;
   }
-  const headers = [path.join(include, 'torch/headeronly/version.h'), path.join(include, 'torch/csrc/api/include/torch/version.h')];
+  const headers = [
+    path.join(include, 'torch/headeronly/version.h'),
+    path.join(include, 'torch/csrc/api/include/torch/version.h'),
+  ];
   const text = headers.map((h) => (fs.existsSync(h) ? fs.readFileSync(h, 'utf8') : '')).join('\n');
-  const version = /TORCH_VERSION "?(\d+\.\d+\.\d+)/.exec(text)?.[1] ?? ['MAJOR', 'MINOR', 'PATCH'].map((p) => new RegExp(`TORCH_VERSION_${p} (\\d+)`).exec(text)?.[1]).join('.');
+  const version =
+    /TORCH_VERSION "?(\d+\.\d+\.\d+)/.exec(text)?.[1] ??
+    ['MAJOR', 'MINOR', 'PATCH'].map((p) => new RegExp(`TORCH_VERSION_${p} (\\d+)`).exec(text)?.[1]).join('.');
   const cuda = fs.existsSync(library.replace('torch_cpu', 'torch_cuda'));
   const { mtimeMs, size } = fs.statSync(library);
   return { root: path.resolve(root), version, cuda, source, stamp: `${Math.round(mtimeMs)}-${size}` };
@@ -71,7 +80,8 @@ const pythons = () => ['python3', 'python'].filter((p) => spawnSync(p, ['-c', ''
 /** The folder of the active Python's torch, without importing it (that takes a second). */
 function pythonTorch() {
   for (const python of pythons()) {
-    const code = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
+    const code =
+      "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
     const { stdout } = spawnSync(python, ['-c', code], { encoding: 'utf8' });
     if (stdout?.trim()) return stdout.trim();
   }
@@ -82,17 +92,31 @@ const cached = () => {
   const folder = path.join(CACHE, 'libtorch');
   if (!fs.existsSync(folder)) return [];
   const byVersion = (a, b) => b.localeCompare(a, 'en', { numeric: true });
-  return fs.readdirSync(folder).filter((d) => !d.startsWith('.')).sort(byVersion).flatMap((d) => ['torch', 'libtorch', '.'].map((s) => path.join(folder, d, s))).filter((d) => fs.existsSync(path.join(d, 'include')));
+  return fs
+    .readdirSync(folder)
+    .filter((d) => !d.startsWith('.'))
+    .sort(byVersion)
+    .flatMap((d) => ['torch', 'libtorch', '.'].map((s) => path.join(folder, d, s)))
+    .filter((d) => fs.existsSync(path.join(d, 'include')));
 };
 
 function find() {
   if (process.env.LIBTORCH) {
     const found = inspect(process.env.LIBTORCH, 'LIBTORCH');
-    if (!found) throw new SetupError(`LIBTORCH is set, but ${passed.at(-1)}. Point it at a folder with include/ and lib/, or unset it.`);
+    if (!found)
+      throw new SetupError(
+        `LIBTORCH is set, but ${passed.at(-1)}. Point it at a folder with include/ and lib/, or unset it.`,
+      );
     return found;
   }
   const system = ['/usr', '/usr/local'].filter((p) => fs.existsSync(path.join(p, 'include/ATen/ATen.h')));
-  return inspect(pythonTorch(), "Python's torch") ?? system.map((p) => inspect(p, 'system')).find(Boolean) ?? cached().map((p) => inspect(p, 'earlier set-up')).find(Boolean);
+  return (
+    inspect(pythonTorch(), "Python's torch") ??
+    system.map((p) => inspect(p, 'system')).find(Boolean) ??
+    cached()
+      .map((p) => inspect(p, 'earlier set-up'))
+      .find(Boolean)
+  );
 }
 
 // --- getting ---------------------------------------------------------------------------------------------------------
@@ -115,7 +139,11 @@ function intoCache(name, fill) {
   } finally {
     fs.rmSync(temporary, { recursive: true, force: true });
   }
-  return firstExisting(path.join(target, 'torch/include'), path.join(target, 'libtorch/include'), path.join(target, 'include'));
+  return firstExisting(
+    path.join(target, 'torch/include'),
+    path.join(target, 'libtorch/include'),
+    path.join(target, 'include'),
+  );
 }
 
 /** Headers, libraries and CMake files of a wheel or a libtorch zip: a third of the wheel is Python that nobody runs. */
@@ -126,7 +154,9 @@ z = zipfile.ZipFile(sys.argv[1])
 for n in z.namelist():
     if not n.endswith('/') and ${wanted} and 'libtorch_python' not in n: z.extract(n, sys.argv[2])`;
   const [python] = pythons();
-  const { ok, err } = python ? run(python, ['-c', code, archive, into]) : run('unzip', ['-q', archive, '*/lib/*', '*/include/*', '*/share/*', '-d', into]);
+  const { ok, err } = python
+    ? run(python, ['-c', code, archive, into])
+    : run('unzip', ['-q', archive, '*/lib/*', '*/include/*', '*/share/*', '-d', into]);
   if (!ok) throw new SetupError(`cannot unpack ${archive}: ${err.trim().split('\n').at(-1)}`);
 }
 
@@ -145,9 +175,21 @@ function withPip(versions, python) {
   say(`Getting torch ${version} with pip (once, kept in ${CACHE}) ...`);
   return intoCache(version, (folder) => {
     if (version.endsWith('+cpu')) {
-      const { ok, err } = run(python, ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary', ':all:', '-d', folder, `torch==${version}`]);
+      const { ok, err } = run(python, [
+        '-m',
+        'pip',
+        'download',
+        '--quiet',
+        '--no-deps',
+        '--only-binary',
+        ':all:',
+        '-d',
+        folder,
+        `torch==${version}`,
+      ]);
       const wheel = fs.readdirSync(folder).find((f) => f.endsWith('.whl'));
-      if (!ok || !wheel) throw new SetupError(`pip could not download torch ${version}: ${err.trim().split('\n').at(-1)}`);
+      if (!ok || !wheel)
+        throw new SetupError(`pip could not download torch ${version}: ${err.trim().split('\n').at(-1)}`);
       unpack(path.join(folder, wheel), folder);
       fs.rmSync(path.join(folder, wheel));
     } else {
@@ -160,13 +202,17 @@ function withPip(versions, python) {
 
 function withApt() {
   say('Getting libtorch-dev with apt-get ...');
-  const install = () => run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'libtorch-dev'], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  const install = () =>
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'libtorch-dev'], {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    });
   let result = install();
   if (!result.ok) {
     run('apt-get', ['update', '-qq']);
     result = install();
   }
-  if (!result.ok) throw new SetupError(`apt-get could not install libtorch-dev: ${result.err.trim().split('\n').at(-1)}`);
+  if (!result.ok)
+    throw new SetupError(`apt-get could not install libtorch-dev: ${result.err.trim().split('\n').at(-1)}`);
   return inspect('/usr', 'system');
 }
 
@@ -187,13 +233,18 @@ function get() {
   const apt = process.getuid?.() === 0 && run('sh', ['-c', 'command -v apt-get']).ok;
   const pip = () => inspect(path.dirname(withPip(versions, python)), 'pip');
   if (!python) attempts.push('pip: no python3 with pip');
-  else if (versions.length === 0) attempts.push("pip: its index has no torch for this Python");
+  else if (versions.length === 0) attempts.push('pip: its index has no torch for this Python');
   // Without a card, a CUDA wheel's gigabytes are the last resort.
-  const found = (fits && attempt('pip', pip)) || (apt && attempt('apt', withApt)) || (!fits && versions.length > 0 && attempt('pip', pip));
+  const found =
+    (fits && attempt('pip', pip)) ||
+    (apt && attempt('apt', withApt)) ||
+    (!fits && versions.length > 0 && attempt('pip', pip));
   if (!apt) attempts.push('apt: needs apt-get and root');
   if (found) return found;
   const notes = [...passed, ...attempts].map((n) => `  ${n}`).join('\n');
-  throw new SetupError(`No libtorch was found and none could be fetched:\n${notes}\nInstall one and set LIBTORCH to its folder, or pass --from <folder|zip|whl>.`);
+  throw new SetupError(
+    `No libtorch was found and none could be fetched:\n${notes}\nInstall one and set LIBTORCH to its folder, or pass --from <folder|zip|whl>.`,
+  );
 }
 
 function given(from) {
@@ -236,7 +287,9 @@ function buildAddon(libtorch, work) {
   const out = path.join(work, key);
   // libtorch's headers take about a gigabyte a compiler process.
   const jobs = Math.max(1, Math.min(os.availableParallelism(), 4, Math.floor(os.freemem() / 2 ** 30 / 1.5)));
-  say(`Building the addon against libtorch ${libtorch.version}${libtorch.cuda ? ' (CUDA)' : ''} with ${jobs} jobs; this takes a minute or two the first time ...`);
+  say(
+    `Building the addon against libtorch ${libtorch.version}${libtorch.cuda ? ' (CUDA)' : ''} with ${jobs} jobs; this takes a minute or two the first time ...`,
+  );
   const require = createRequire(import.meta.url);
   const cmakeJs = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin/cmake-js');
   const args = [cmakeJs, 'compile', '-d', ROOT, '-O', out, '-p', String(jobs), `--CDLIBTORCH=${libtorch.root}`];
@@ -244,7 +297,9 @@ function buildAddon(libtorch, work) {
   if (!ok) {
     const lines = `${stdout}\n${err}`.split('\n');
     const errors = lines.filter((l) => /error|CMake Error|FATAL/i.test(l)).slice(0, 12);
-    throw new SetupError(`The addon did not build:\n${(errors.length ? errors : lines.slice(-15)).join('\n')}\nRun again with --verbose for everything.`);
+    throw new SetupError(
+      `The addon did not build:\n${(errors.length ? errors : lines.slice(-15)).join('\n')}\nRun again with --verbose for everything.`,
+    );
   }
   for (const line of `${stdout}${err}`.split('\n')) if (/there is no nvcc/.test(line)) say(line.trim());
   return path.join(out, 'Release/mnv2_torch.node');
@@ -253,7 +308,11 @@ function buildAddon(libtorch, work) {
 function buildTypeScript() {
   const require = createRequire(import.meta.url);
   say('Compiling TypeScript ...');
-  const { ok, out } = run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', path.join(ROOT, 'tsconfig.json')]);
+  const { ok, out } = run(process.execPath, [
+    require.resolve('typescript/bin/tsc'),
+    '-p',
+    path.join(ROOT, 'tsconfig.json'),
+  ]);
   if (!ok) throw new SetupError(`TypeScript does not compile:\n${out}`);
 }
 
@@ -303,18 +362,31 @@ async function main() {
     const sources = fingerprint('native', 'CMakeLists.txt');
     // What was used last stays in use until something else is asked for or it is gone: finding takes a Python start.
     const asked = process.env.LIBTORCH ?? '';
-    const still = !flags.from && !flags.force && record.asked === asked && record.libtorch && inspect(record.libtorch.root, record.libtorch.source);
+    const still =
+      !flags.from &&
+      !flags.force &&
+      record.asked === asked &&
+      record.libtorch &&
+      inspect(record.libtorch.root, record.libtorch.source);
     const libtorch = still || (flags.from ? given(flags.from) : (find() ?? get()));
     if (!libtorch) throw new SetupError('libtorch could not be used');
-    if (!still) say(`Using libtorch ${libtorch.version}${libtorch.cuda ? ' with CUDA' : ''} from ${libtorch.source}: ${libtorch.root}`);
-    const same = record.sources === sources && record.libtorch?.root === libtorch.root && record.libtorch?.stamp === libtorch.stamp && record.node === process.versions.modules;
+    if (!still)
+      say(
+        `Using libtorch ${libtorch.version}${libtorch.cuda ? ' with CUDA' : ''} from ${libtorch.source}: ${libtorch.root}`,
+      );
+    const same =
+      record.sources === sources &&
+      record.libtorch?.root === libtorch.root &&
+      record.libtorch?.stamp === libtorch.stamp &&
+      record.node === process.versions.modules;
     const next = { ...record, asked, libtorch, sources, node: process.versions.modules };
     if (flags.force || !same || !fs.existsSync(record.addon ?? '')) next.addon = buildAddon(libtorch, work);
     const save = () => fs.writeFileSync(recordFile, `${JSON.stringify(next, null, 2)}\n`);
     save();
     if (fs.existsSync(path.join(ROOT, 'tsconfig.json')) && fs.existsSync(path.join(ROOT, 'lib'))) {
       const typescript = fingerprint('lib', 'tsconfig.json');
-      if (flags.force || record.typescript !== typescript || !fs.existsSync(path.join(ROOT, 'dist/index.js'))) buildTypeScript();
+      if (flags.force || record.typescript !== typescript || !fs.existsSync(path.join(ROOT, 'dist/index.js')))
+        buildTypeScript();
       next.typescript = typescript;
       save();
     }

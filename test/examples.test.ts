@@ -10,27 +10,49 @@ interface Example {
   code: string;
 }
 
-const files = (dir: string, ext: string): string[] => fs.readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith(ext)).map((f) => path.join(dir, f)).sort();
+const files = (dir: string, ext: string): string[] =>
+  fs
+    .readdirSync(dir, { recursive: true, encoding: 'utf8' })
+    .filter((f) => f.endsWith(ext))
+    .map((f) => path.join(dir, f))
+    .sort();
 
 /** `@example` blocks: up to the next tag or the comment's end. */
 function fromSource(file: string): Example[] {
   const source = fs.readFileSync(file, 'utf8');
   return [...source.matchAll(/\/\*\*([\s\S]*?)\*\//g)].flatMap((comment) => {
-    const text = comment[1]!.split('\n').map((l) => l.replace(/^\s*\* ?/, '')).join('\n');
-    const after = source.slice(comment.index + comment[0].length).trimStart().split('\n')[0]!;
-    return [...text.matchAll(/@example\n([\s\S]*?)(?=\n@|$)/g)].map((m) => ({ name: `${path.basename(file)}: ${after.slice(0, 60)}`, code: m[1]!.trim() }));
+    const text = comment[1]!
+      .split('\n')
+      .map((l) => l.replace(/^\s*\* ?/, ''))
+      .join('\n');
+    const after = source
+      .slice(comment.index + comment[0].length)
+      .trimStart()
+      .split('\n')[0]!;
+    return [...text.matchAll(/@example\n([\s\S]*?)(?=\n@|$)/g)].map((m) => ({
+      name: `${path.basename(file)}: ${after.slice(0, 60)}`,
+      code: m[1]!.trim(),
+    }));
   });
 }
 /** Blocks that import the package; `// not run` on the first line leaves one out. */
 function fromMarkdown(file: string): Example[] {
   const text = fs.readFileSync(file, 'utf8');
-  return [...text.matchAll(/```js\n([\s\S]*?)```/g)].map((m, i) => ({ name: `${path.basename(file)} block ${i + 1}`, code: m[1]! })).filter((e) => !e.code.startsWith('// not run'));
+  return [...text.matchAll(/```js\n([\s\S]*?)```/g)]
+    .map((m, i) => ({ name: `${path.basename(file)} block ${i + 1}`, code: m[1]! }))
+    .filter((e) => !e.code.startsWith('// not run'));
 }
 
-const examples = [...files('lib', '.ts').flatMap(fromSource), ...['README.md', ...(fs.existsSync('docs') ? files('docs', '.md') : [])].filter((f) => fs.existsSync(f)).flatMap(fromMarkdown)];
+const examples = [
+  ...files('lib', '.ts').flatMap(fromSource),
+  ...['README.md', ...(fs.existsSync('docs') ? files('docs', '.md') : [])]
+    .filter((f) => fs.existsSync(f))
+    .flatMap(fromMarkdown),
+];
 
 /** What the comments after console.log promise, in order. */
-const promised = (code: string): string[] => [...code.matchAll(/console\.log\(.*\);? *\/\/ (.*)$/gm)].map((m) => m[1]!.trim());
+const promised = (code: string): string[] =>
+  [...code.matchAll(/console\.log\(.*\);? *\/\/ (.*)$/gm)].map((m) => m[1]!.trim());
 /** Brackets and spaces as one person or another writes them. */
 const plain = (text: string): string => text.replace(/[[\]'\s,]+/g, ' ').trim();
 
@@ -40,10 +62,17 @@ test('there are examples', () => {
 
 test.each(examples.map((e) => [e.name, e] as const))('%s', (_name, { code }) => {
   // The package imports itself by its own name, as a user would; no jest in between.
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', cwd: path.resolve('.'), timeout: 100_000 });
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    encoding: 'utf8',
+    cwd: path.resolve('.'),
+    timeout: 100_000,
+  });
   expect(run.stderr.replace(/^.*(Warning|--trace-warnings).*$/gm, '').trim()).toBe('');
   expect(run.status).toBe(0);
-  const lines = run.stdout.trim().split('\n').filter((l) => l !== '');
+  const lines = run.stdout
+    .trim()
+    .split('\n')
+    .filter((l) => l !== '');
   const expected = promised(code);
   if (expected.length > 0) expect(lines.slice(0, expected.length).map(plain)).toEqual(expected.map(plain));
 });
@@ -51,6 +80,10 @@ test.each(examples.map((e) => [e.name, e] as const))('%s', (_name, { code }) => 
 test('every public function and class has an example', () => {
   const code = examples.map((e) => e.code).join('\n');
   const errors = /Error$/;
-  const without = Object.entries(api).filter(([name, value]) => typeof value === 'function' && !errors.test(name) && !new RegExp(`\\b${name}\\b`).test(code)).map(([name]) => name);
+  const without = Object.entries(api)
+    .filter(
+      ([name, value]) => typeof value === 'function' && !errors.test(name) && !new RegExp(`\\b${name}\\b`).test(code),
+    )
+    .map(([name]) => name);
   expect(without).toEqual([]);
 });

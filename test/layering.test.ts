@@ -2,10 +2,29 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-const ROOMS = ['errors', 'random', 'native', 'graph', 'engine', 'nn', 'models', 'weights', 'data', 'infer', 'train', 'report', 'bench', 'cli', 'index'];
+const ROOMS = [
+  'errors',
+  'random',
+  'native',
+  'graph',
+  'engine',
+  'nn',
+  'models',
+  'weights',
+  'data',
+  'infer',
+  'train',
+  'report',
+  'bench',
+  'cli',
+  'index',
+];
 const lib = path.resolve('lib');
 const room = (file: string): string => path.relative(lib, file).split(path.sep)[0]!.replace(/\.ts$/, '');
-const files = fs.readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts')).map((f) => path.join(lib, f));
+const files = fs
+  .readdirSync(lib, { recursive: true, encoding: 'utf8' })
+  .filter((f) => f.endsWith('.ts'))
+  .map((f) => path.join(lib, f));
 
 /** Modules a source names, static or dynamic, types too: a type from a later room is a dependency like any other. */
 function imports(source: string): string[] {
@@ -29,7 +48,10 @@ test('imports only go upward', () => {
 });
 
 test('the check sees a wrong import', () => {
-  expect(imports("import { main } from '../cli/main.js';\nconst x = await import('./a.js');")).toEqual(['../cli/main.js', './a.js']);
+  expect(imports("import { main } from '../cli/main.js';\nconst x = await import('./a.js');")).toEqual([
+    '../cli/main.js',
+    './a.js',
+  ]);
 });
 
 test('no file is named utils, helpers, common or manager', () => {

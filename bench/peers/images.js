@@ -19,7 +19,12 @@ export async function pixels(root, count, layout) {
   const area = SIZE * SIZE;
   const out = new Float32Array(count * 3 * area);
   for (const [n, file] of someFiles(root, count).entries()) {
-    const u8 = await sharp(file).removeAlpha().toColourspace('srgb').resize(SIZE, SIZE, { fit: 'fill' }).raw().toBuffer();
+    const u8 = await sharp(file)
+      .removeAlpha()
+      .toColourspace('srgb')
+      .resize(SIZE, SIZE, { fit: 'fill' })
+      .raw()
+      .toBuffer();
     for (let p = 0; p < area; p++) {
       for (let c = 0; c < 3; c++) {
         const at = layout === 'nchw' ? (n * 3 + c) * area + p : (n * area + p) * 3 + c;

@@ -12,7 +12,10 @@ async function prepare({ case: name, batch, precision }) {
   if (name !== 'infer') throw new Skip('runs networks, does not train them');
   if (precision !== 'fp32') throw new Skip('its CPU kernels for convolutions are float32');
   const session = await ort.InferenceSession.create(o.model, {
-    intraOpNumThreads: o.threads, interOpNumThreads: 1, graphOptimizationLevel: 'all', executionProviders: ['cpu'],
+    intraOpNumThreads: o.threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: 'all',
+    executionProviders: ['cpu'],
   });
   const image = new ort.Tensor('float32', await pixels(o.data, batch, 'nchw'), [batch, 3, 224, 224]);
   const measure = (units) => timed(units, async () => (await session.run({ image }, ['logits'])).logits.data);

@@ -2,7 +2,21 @@
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import path from 'node:path';
-import { compile, Engine, ImageFolder, input, loadCheckpoint, loadWeights, MobileNetV2, relu, RowStore, sgd, tensorData, Trainer, Weights } from '../../dist/index.js';
+import {
+  compile,
+  Engine,
+  ImageFolder,
+  input,
+  loadCheckpoint,
+  loadWeights,
+  MobileNetV2,
+  relu,
+  RowStore,
+  sgd,
+  tensorData,
+  Trainer,
+  Weights,
+} from '../../dist/index.js';
 import { native } from '../../dist/native/load.js';
 import { pixelScaling } from '../../dist/weights/preprocess.js';
 import { FrozenFeatures } from '../../dist/train/features.js';
@@ -20,7 +34,8 @@ const CHUNK = 16;
 /** Steps before the first sample; on CUDA a step is captured at the fourth, and each image is sent to the device once. */
 const WARM_UP = cuda ? 8 : 2;
 
-const openFolder = (extra = {}) => ImageFolder.open(o.data, { size: 224, cacheDir: path.join(o.cache, 'packs'), ...extra });
+const openFolder = (extra = {}) =>
+  ImageFolder.open(o.data, { size: 224, cacheDir: path.join(o.cache, 'packs'), ...extra });
 
 /** The network with the pretrained backbone, and its values on the engine. */
 async function network(classes, frozen = 0) {
@@ -42,17 +57,41 @@ async function trainStep({ batch, precision, frozen, images }) {
   const count = data.files.length;
   let bind = { image: { images: store.store, scale: store.scale, shift: store.shift } };
   if (frozen) {
-    const features = new FrozenFeatures({ prefix: graphs.train.prefix, weights, precision, images: store, count, views: 0, seed: 0 });
+    const features = new FrozenFeatures({
+      prefix: graphs.train.prefix,
+      weights,
+      precision,
+      images: store,
+      count,
+      views: 0,
+      seed: 0,
+    });
     await features.compute(rows, 0, undefined, undefined, () => {});
     features.finish();
     bind = features.bindings(0);
   }
-  const labels = await RowStore.from(engine, BigInt64Array.from(data.labels, (l) => BigInt(l)), [count], 'int64');
-  const program = compile(graphs.train.suffix, { weights, precision, train: { loss: 'loss', parameters: graphs.trainable, optimizer: sgd({ momentum: 0.9 }) } });
+  const labels = await RowStore.from(
+    engine,
+    BigInt64Array.from(data.labels, (l) => BigInt(l)),
+    [count],
+    'int64',
+  );
+  const program = compile(graphs.train.suffix, {
+    weights,
+    precision,
+    train: { loss: 'loss', parameters: graphs.trainable, optimizer: sgd({ momentum: 0.9 }) },
+  });
   const measure = async (units) => {
     const order = Int32Array.from({ length: units * batch }, (_, i) => rows[i % rows.length]);
     const start = performance.now();
-    const { cudaGraph } = await program.loop({ order, batchSize: batch, bind: { label: { rows: labels }, ...bind }, stack: ['loss', 'correct'], lr: 1e-3, finite: 'loss' });
+    const { cudaGraph } = await program.loop({
+      order,
+      batchSize: batch,
+      bind: { label: { rows: labels }, ...bind },
+      stack: ['loss', 'correct'],
+      lr: 1e-3,
+      finite: 'loss',
+    });
     return { seconds: new Array(units).fill((performance.now() - start) / 1000 / units), cudaGraph };
   };
   await measure(WARM_UP);
@@ -68,7 +107,9 @@ async function infer({ batch, precision }) {
   const feeds = [];
   for (let at = 0; at < batch; at += CHUNK) {
     const n = Math.min(CHUNK, batch - at);
-    feeds.push({ image: { data: all.subarray(at * size, (at + n) * size), shape: [n, 3, 224, 224], dtype: 'float32' } });
+    feeds.push({
+      image: { data: all.subarray(at * size, (at + n) * size), shape: [n, 3, 224, 224], dtype: 'float32' },
+    });
   }
   const measure = (units) => timed(units, () => Promise.all(feeds.map((f) => program.run(f))));
   await measure(3);
@@ -113,7 +154,13 @@ async function overhead() {
     const delay = monitorEventLoopDelay({ resolution: 1 });
     const model = MobileNetV2({ ...checkpoint.options, numClasses: data.classes.length });
     const controller = new AbortController();
-    const trainer = new Trainer(model, data, { weights: checkpoint, epochs: 1000, batchSize: 16, threads: o.threads, signal: controller.signal });
+    const trainer = new Trainer(model, data, {
+      weights: checkpoint,
+      epochs: 1000,
+      batchSize: 16,
+      threads: o.threads,
+      signal: controller.signal,
+    });
     // Two spans of steps: the delay's own timer would count as main-thread time. What it takes to begin is in neither.
     let [phase, since, before, perStep] = ['begin', 0, undefined, 0];
     for await (const event of trainer) {
@@ -130,7 +177,14 @@ async function overhead() {
         delay.disable();
         controller.abort();
         const pick = (s) => [...s].sort((a, b) => a - b)[Math.floor(s.length / 2)] * 1e6;
-        return { figures: { ping_us: pick(ping), empty_program_us: pick(run), javascript_ms_per_step: perStep, event_loop_delay_p99_ms: delay.percentile(99) / 1e6 } };
+        return {
+          figures: {
+            ping_us: pick(ping),
+            empty_program_us: pick(run),
+            javascript_ms_per_step: perStep,
+            event_loop_delay_p99_ms: delay.percentile(99) / 1e6,
+          },
+        };
       }
     }
     throw new Error(`the training ended before ${units} steps were seen`);
@@ -149,7 +203,14 @@ async function grow(request) {
 }
 
 const CASES = { 'train-step': trainStep, infer, decode, overhead, grow };
-await serve({ 'mnv2-torch': JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version, libtorch: native().buildInfo().libtorch, node: process.version }, (request) => {
-  if (!CASES[request.case]) throw new Skip(`no case '${request.case}'`);
-  return CASES[request.case](request);
-});
+await serve(
+  {
+    'mnv2-torch': JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version,
+    libtorch: native().buildInfo().libtorch,
+    node: process.version,
+  },
+  (request) => {
+    if (!CASES[request.case]) throw new Skip(`no case '${request.case}'`);
+    return CASES[request.case](request);
+  },
+);

@@ -12,7 +12,10 @@ export function send(message) {
 
 export function options() {
   const text = { type: 'string' };
-  const { values } = parseArgs({ allowPositionals: true, options: { data: text, weights: text, threads: text, device: text, cache: text, packages: text, model: text } });
+  const { values } = parseArgs({
+    allowPositionals: true,
+    options: { data: text, weights: text, threads: text, device: text, cache: text, packages: text, model: text },
+  });
   return { ...values, threads: Number(values.threads) };
 }
 
@@ -38,7 +41,10 @@ export async function serve(versions, prepare) {
       }
     } catch (error) {
       if (!(error instanceof Skip)) console.error(error);
-      send({ type: 'skip', reason: error instanceof Skip ? error.message : `${error.name}: ${error.message.slice(0, 300)}` });
+      send({
+        type: 'skip',
+        reason: error instanceof Skip ? error.message : `${error.name}: ${error.message.slice(0, 300)}`,
+      });
     }
   }
   process.exit(0);

@@ -55,7 +55,9 @@ export interface DepthwiseMachine {
 const COPY_BYTES = { cpu: 2 ** 28, cuda: 2 ** 30 };
 
 /** Shapes of the network's depthwise layers, equal ones counted. */
-export function depthwiseShapes(size: number): Pick<DepthwiseRow, 'channels' | 'height' | 'width' | 'stride' | 'layers'>[] {
+export function depthwiseShapes(
+  size: number,
+): Pick<DepthwiseRow, 'channels' | 'height' | 'width' | 'stride' | 'layers'>[] {
   const shapes = new Map<string, { channels: number; height: number; width: number; stride: number; layers: number }>();
   for (const node of topological([MobileNetV2({ numClasses: 1 }).call(input('image', [-1, 3, size, size]))])) {
     if (node.op !== 'depthwiseConv2d') continue;
@@ -78,12 +80,12 @@ export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<Depthwi
   const cuda = engine.device.startsWith('cuda');
   const bytes = COPY_BYTES[cuda ? 'cuda' : 'cpu'];
   const copies = await settled(() => engine.native.timeCopy({ bytes, samples: o.n }));
-  const copyBandwidth = (2 * bytes) / (spread([...copies]).median);
+  const copyBandwidth = (2 * bytes) / spread([...copies]).median;
   const routes = o.route ? [o.route] : depthwiseRoutes(engine.device);
   for (const shape of depthwiseShapes(o.size)) {
     const { channels, height, width, stride } = shape;
     for (const dtype of ['float32', 'bfloat16'] as const) {
-      const out = ((height - 1) / stride + 1 | 0) * ((width - 1) / stride + 1 | 0);
+      const out = (((height - 1) / stride + 1) | 0) * (((width - 1) / stride + 1) | 0);
       const moved = o.batchSize * channels * (height * width + out) * (dtype === 'float32' ? 4 : 2) + channels * 9 * 4;
       const figure = (seconds: Float64Array): DepthwiseFigure => {
         const ms = spread(Array.from(seconds, (s) => 1000 * s));
@@ -92,7 +94,15 @@ export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<Depthwi
       for (const route of routes) {
         const work = { route, dtype, shape: [o.batchSize, channels, height, width], stride, samples: o.n };
         const times = await settled(() => engine.native.timeDepthwise(work));
-        yield { ...shape, dtype, route, forward: figure(times.forward), inputGradient: figure(times.inputGradient), weightGradient: figure(times.weightGradient), captured: times.captured };
+        yield {
+          ...shape,
+          dtype,
+          route,
+          forward: figure(times.forward),
+          inputGradient: figure(times.inputGradient),
+          weightGradient: figure(times.weightGradient),
+          captured: times.captured,
+        };
       }
     }
   }

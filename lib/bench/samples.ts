@@ -17,7 +17,12 @@ export function quantile(values: readonly number[], q: number): number {
 }
 
 export function spread(milliseconds: readonly number[]): Spread {
-  return { n: milliseconds.length, median: quantile(milliseconds, 0.5), min: Math.min(...milliseconds), max: Math.max(...milliseconds) };
+  return {
+    n: milliseconds.length,
+    median: quantile(milliseconds, 0.5),
+    min: Math.min(...milliseconds),
+    max: Math.max(...milliseconds),
+  };
 }
 
 /** A sample lasts at least this long, in milliseconds: many short steps make one. */

@@ -3,7 +3,13 @@ import os from 'node:os';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { native } from '../native/load.js';
 import { UsageError } from '../errors.js';
-import { benchDepthwise, depthwiseRoutes, type DepthwiseFigure, type DepthwiseMachine, type DepthwiseRow } from '../bench/depthwise.js';
+import {
+  benchDepthwise,
+  depthwiseRoutes,
+  type DepthwiseFigure,
+  type DepthwiseMachine,
+  type DepthwiseRow,
+} from '../bench/depthwise.js';
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
 import { resolveDevice } from '../engine/engine.js';
 import type { DepthwiseRoute } from '../graph/ops.js';
@@ -28,7 +34,15 @@ interface BenchArguments {
 function machine(): Record<string, unknown> {
   const { package: version, libtorch, cuda, cpuCapability } = native().buildInfo();
   const gpu = native().cudaDevices()[0]?.name;
-  return { package: version, libtorch, cuda, node: process.version, cpu: os.cpus()[0]?.model ?? '', cpuCapability, ...(gpu && { gpu }) };
+  return {
+    package: version,
+    libtorch,
+    cuda,
+    node: process.version,
+    cpu: os.cpus()[0]?.model ?? '',
+    cpuCapability,
+    ...(gpu && { gpu }),
+  };
 }
 
 const milliseconds = (v: number): string => (v < 10 ? v.toPrecision(3) : v.toFixed(1));
@@ -39,10 +53,12 @@ function networkLine(r: NetworkRow): string {
   return `${r.work.padEnd(14)} batch ${String(r.batch).padEnd(4)} ${milliseconds(median).padStart(7)} ms  ${r.imagesPerSecond.toFixed(0).padStart(7)} images/s  (${range})`;
 }
 
-const DEPTHWISE_HEAD = 'channels   input  stride layers dtype    route      MB  |  forward ms, of copy |  input grad       |  weight grad';
+const DEPTHWISE_HEAD =
+  'channels   input  stride layers dtype    route      MB  |  forward ms, of copy |  input grad       |  weight grad';
 
 function depthwiseLine(r: DepthwiseRow): string {
-  const figure = ({ ms, shareOfCopy }: DepthwiseFigure): string => `${milliseconds(ms.median).padStart(8)} ${(100 * shareOfCopy).toFixed(0).padStart(4)}%`;
+  const figure = ({ ms, shareOfCopy }: DepthwiseFigure): string =>
+    `${milliseconds(ms.median).padStart(8)} ${(100 * shareOfCopy).toFixed(0).padStart(4)}%`;
   const shape = `${String(r.channels).padStart(8)} ${`${r.height}x${r.width}`.padStart(7)} ${String(r.stride).padStart(6)} ${String(r.layers).padStart(6)}`;
   return `${shape} ${r.dtype.padEnd(8)} ${r.route.padEnd(6)} ${(r.forward.bytes / 1e6).toFixed(1).padStart(7)}  | ${figure(r.forward)}       | ${figure(r.inputGradient)}    | ${figure(r.weightGradient)}`;
 }
@@ -58,7 +74,8 @@ async function drain<Row, End>(rows: AsyncGenerator<Row, End>, each: (row: Row) 
 
 async function handler(a: BenchArguments): Promise<void> {
   const whole = (name: string, value: number, least: number): void => {
-    if (!Number.isInteger(value) || value < least) throw new UsageError(`--${name}: expected a whole number of at least ${least}, got ${value}`);
+    if (!Number.isInteger(value) || value < least)
+      throw new UsageError(`--${name}: expected a whole number of at least ${least}, got ${value}`);
   };
   whole('batch-size', a.batchSize, 2);
   whole('n', a.n, 1);
@@ -68,23 +85,31 @@ async function handler(a: BenchArguments): Promise<void> {
   };
   const shared = { batchSize: a.batchSize, device, threads: a.threads, n: a.n };
   const rows: object[] = [];
-  const show = <Row extends object>(format: (row: Row) => string) => (row: Row): void => {
-    rows.push(row);
-    line(format(row));
-  };
+  const show =
+    <Row extends object>(format: (row: Row) => string) =>
+    (row: Row): void => {
+      rows.push(row);
+      line(format(row));
+    };
 
   let settings: object;
   let found: object;
   if (a.what === 'depthwise') {
     for (const flag of ['arch', 'width', 'weights'] as const) {
-      if (a[flag] !== undefined) throw new UsageError(`--${flag} belongs to 'bench network'; 'bench depthwise' takes MobileNetV2's shapes at --size`);
+      if (a[flag] !== undefined)
+        throw new UsageError(
+          `--${flag} belongs to 'bench network'; 'bench depthwise' takes MobileNetV2's shapes at --size`,
+        );
     }
     const routes = depthwiseRoutes(device);
-    if (a.route && !routes.includes(a.route)) throw new UsageError(`--route ${a.route}: expected one of ${routes.join(', ')} on ${device}`);
+    if (a.route && !routes.includes(a.route))
+      throw new UsageError(`--route ${a.route}: expected one of ${routes.join(', ')} on ${device}`);
     const size = a.size ?? 224;
     whole('size', size, 32);
     settings = { size, batchSize: a.batchSize };
-    line(`depthwise 3x3 convolutions of MobileNetV2, ${size} px, batch ${a.batchSize}, on ${device}\n${DEPTHWISE_HEAD}`);
+    line(
+      `depthwise 3x3 convolutions of MobileNetV2, ${size} px, batch ${a.batchSize}, on ${device}\n${DEPTHWISE_HEAD}`,
+    );
     const end: DepthwiseMachine = await drain(benchDepthwise({ ...shared, size, route: a.route }), show(depthwiseLine));
     line(`a copy within the device moves ${(end.copyBandwidth / 1e9).toFixed(1)} GB/s`);
     found = end;
@@ -95,7 +120,8 @@ async function handler(a: BenchArguments): Promise<void> {
     const { numClasses: classes = 21, ...options } = checkpoint?.options ?? {};
     const size = a.size ?? checkpoint?.preprocess?.size ?? 224;
     whole('size', size, 32);
-    const model = () => createModel(arch, { ...options, numClasses: classes, ...(a.width !== undefined && { widthMult: a.width }) });
+    const model = () =>
+      createModel(arch, { ...options, numClasses: classes, ...(a.width !== undefined && { widthMult: a.width }) });
     settings = { arch, model: model().options, size, batchSize: a.batchSize, precision: a.precision };
     line(`${arch}, ${size} px, ${a.precision}, on ${device}`);
     found = await drain(benchNetwork({ ...shared, model, classes, size, precision: a.precision }), show(networkLine));
@@ -108,7 +134,11 @@ export const command: CommandModule<object, BenchArguments> = {
   describe: 'how fast this machine runs and trains a network',
   builder: ((y: Argv) =>
     y
-      .positional('what', { choices: ['network', 'depthwise'] as const, default: 'network' as const, describe: "inference and training steps, or every depthwise convolution on each route" })
+      .positional('what', {
+        choices: ['network', 'depthwise'] as const,
+        default: 'network' as const,
+        describe: 'inference and training steps, or every depthwise convolution on each route',
+      })
       .options({
         arch: { choices: ARCHITECTURES, describe: 'network (default mobilenet_v2, or what the weights say)' },
         width: { type: 'number', describe: 'width multiplier (default 1, or what the weights say)' },
@@ -118,7 +148,10 @@ export const command: CommandModule<object, BenchArguments> = {
         precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const },
         device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
         threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
-        route: { choices: ['cudnn', 'native', 'fused'] as const, describe: 'depthwise: this route alone (default: each the device has)' },
+        route: {
+          choices: ['cudnn', 'native', 'fused'] as const,
+          describe: 'depthwise: this route alone (default: each the device has)',
+        },
         n: { type: 'number', default: 7, describe: 'samples of each figure' },
         json: { type: 'boolean', default: false, describe: 'one JSON line' },
       })) as never,

@@ -63,10 +63,16 @@ export function examine(): Report {
   const setup = existsSync(record) ? (JSON.parse(readFileSync(record, 'utf8')) as Setup) : {};
   const file = addonFile();
   const report: Report = {
-    package: version, node: process.versions.node, platform: `${process.platform}-${process.arch}`,
+    package: version,
+    node: process.versions.node,
+    platform: `${process.platform}-${process.arch}`,
     cpus: { model: os.cpus()[0]?.model.trim() ?? 'unknown', count: os.availableParallelism() },
-    addon: { file, exists: existsSync(file) }, libtorch: setup.libtorch ?? null, build: null, devices: [],
-    check: { ok: false, detail: 'not run' }, problems: [],
+    addon: { file, exists: existsSync(file) },
+    libtorch: setup.libtorch ?? null,
+    build: null,
+    devices: [],
+    check: { ok: false, detail: 'not run' },
+    problems: [],
   };
   const problem = (what: string, fix: string): void => void report.problems.push({ problem: what, fix });
   if (!report.addon.exists) {
@@ -74,30 +80,60 @@ export function examine(): Report {
     problem(`the native addon is not built (${file})`, 'npx mnv2-torch setup');
     return report;
   }
-  const child = spawnSync(process.execPath, ['--input-type=module', '-e', PROBE, dist.href], { encoding: 'utf8', timeout: 120_000 });
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', PROBE, dist.href], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
   const last = child.stdout.trim().split('\n').at(-1) ?? '';
   if (child.status !== 0) {
-    const reason = child.signal ? `crashed with ${child.signal}` : (/Error: .*/.exec(child.stderr)?.[0] ?? `ended with code ${child.status}`);
+    const reason = child.signal
+      ? `crashed with ${child.signal}`
+      : (/Error: .*/.exec(child.stderr)?.[0] ?? `ended with code ${child.status}`);
     report.check.detail = `the depthwise convolution ${reason}`;
     problem(report.check.detail, 'npx mnv2-torch setup --force');
   } else {
-    const { build, devices, worst } = JSON.parse(last) as { build: BuildInfo; devices: Report['devices']; worst: number };
+    const { build, devices, worst } = JSON.parse(last) as {
+      build: BuildInfo;
+      devices: Report['devices'];
+      worst: number;
+    };
     Object.assign(report, { build, devices });
-    report.check = { ok: worst < 1e-4, detail: `depthwise convolution forward and backward: largest difference ${worst.toExponential(1)} from a direct sum` };
-    if (!report.check.ok) problem('the depthwise convolution gives wrong numbers', 'npx mnv2-torch setup --force; if it stays, report this');
-    if (build.package !== version) problem(`the addon was built for mnv2-torch ${build.package}, this is ${version}`, 'npx mnv2-torch setup --force');
+    report.check = {
+      ok: worst < 1e-4,
+      detail: `depthwise convolution forward and backward: largest difference ${worst.toExponential(1)} from a direct sum`,
+    };
+    if (!report.check.ok)
+      problem(
+        'the depthwise convolution gives wrong numbers',
+        'npx mnv2-torch setup --force; if it stays, report this',
+      );
+    if (build.package !== version)
+      problem(
+        `the addon was built for mnv2-torch ${build.package}, this is ${version}`,
+        'npx mnv2-torch setup --force',
+      );
     const plain = (v: string): string => v.split('+')[0]!;
     if (plain(build.libtorch) !== plain(build.libtorchRuntime)) {
-      problem(`the addon was built against libtorch ${build.libtorch} and found ${build.libtorchRuntime}`, 'npx mnv2-torch setup --force');
+      problem(
+        `the addon was built against libtorch ${build.libtorch} and found ${build.libtorchRuntime}`,
+        'npx mnv2-torch setup --force',
+      );
     }
     for (const d of build.cuda ? devices : []) {
       const built = build.cudaArchs.split(/[;,]/).map(Number);
       const capability = Math.round(Number(d.capability) * 10);
       if (!built.some((b) => Math.floor(b / 10) === Math.floor(capability / 10) && b <= capability)) {
-        problem(`${d.name} has compute capability ${d.capability}; the kernels were built for sm_${built.join(', sm_')}`, `CUDAARCHS=${capability} npx mnv2-torch setup --force`);
+        problem(
+          `${d.name} has compute capability ${d.capability}; the kernels were built for sm_${built.join(', sm_')}`,
+          `CUDAARCHS=${capability} npx mnv2-torch setup --force`,
+        );
       }
     }
-    if (!build.mkldnn) problem(`libtorch ${build.libtorch} has no fused oneDNN convolutions: those outside of MobileNet's blocks run unfused in inference, slower`, 'a newer libtorch (pip install torch), then npx mnv2-torch setup --force');
+    if (!build.mkldnn)
+      problem(
+        `libtorch ${build.libtorch} has no fused oneDNN convolutions: those outside of MobileNet's blocks run unfused in inference, slower`,
+        'a newer libtorch (pip install torch), then npx mnv2-torch setup --force',
+      );
   }
   return report;
 }
@@ -107,16 +143,34 @@ function text(r: Report): string {
   const lines: [string, string][] = [
     ['mnv2-torch', r.package],
     ['Node', `${r.node} on ${r.platform}`],
-    ['CPU', `${r.cpus.model}, ${r.cpus.count} cores${build ? `, ${build.cpuCapability}${build.bf16 ? ' with bfloat16' : ''}` : ''}`],
-    ['libtorch', r.libtorch ? `${r.libtorch.version} from ${r.libtorch.source}: ${r.libtorch.root}` : 'unknown: setup has not run'],
+    [
+      'CPU',
+      `${r.cpus.model}, ${r.cpus.count} cores${build ? `, ${build.cpuCapability}${build.bf16 ? ' with bfloat16' : ''}` : ''}`,
+    ],
+    [
+      'libtorch',
+      r.libtorch ? `${r.libtorch.version} from ${r.libtorch.source}: ${r.libtorch.root}` : 'unknown: setup has not run',
+    ],
     ['addon', r.addon.exists ? r.addon.file : `missing (${r.addon.file})`],
-    ['built with', build ? `libtorch ${build.libtorch}, ${build.compiler}, C++${build.cxxStandard}${build.mkldnn ? ', fused oneDNN convolutions' : ''}` : 'unknown'],
+    [
+      'built with',
+      build
+        ? `libtorch ${build.libtorch}, ${build.compiler}, C++${build.cxxStandard}${build.mkldnn ? ', fused oneDNN convolutions' : ''}`
+        : 'unknown',
+    ],
     ['CUDA', build?.cuda ? `${build.cuda} for sm_${build.cudaArchs.split(/[;,]/).join(', sm_')}` : 'not compiled in'],
-    ...r.devices.map((d): [string, string] => [`cuda:${d.index}`, `${d.name}, capability ${d.capability}, ${(d.memory / 2 ** 30).toFixed(0)} GiB, driver for CUDA ${d.driver}`]),
+    ...r.devices.map((d): [string, string] => [
+      `cuda:${d.index}`,
+      `${d.name}, capability ${d.capability}, ${(d.memory / 2 ** 30).toFixed(0)} GiB, driver for CUDA ${d.driver}`,
+    ]),
     ['check', `${r.check.ok ? 'ok' : 'FAILED'}: ${r.check.detail}`],
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
-  return [...lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`), ...r.problems.map((p) => `problem: ${p.problem}\n  fix: ${p.fix}`), ''].join('\n');
+  return [
+    ...lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
+    ...r.problems.map((p) => `problem: ${p.problem}\n  fix: ${p.fix}`),
+    '',
+  ].join('\n');
 }
 
 export const command: CommandModule<object, { json: boolean }> = {

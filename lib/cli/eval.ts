@@ -22,13 +22,23 @@ const percent = (v: number): string => (100 * v).toFixed(1).padStart(6);
 /** A table for people: per-class figures, then the pairs confused most. */
 function table({ accuracy, loss, images, classes, confusion }: Evaluation): string {
   const width = Math.max(5, ...classes.map((c) => c.label.length));
-  const rows = classes.map((c) => `${c.label.padEnd(width)} ${percent(c.precision)} ${percent(c.recall)} ${String(c.support).padStart(8)}`);
-  const pairs = confusion.flatMap((row, i) => row.map((n, j) => ({ n, from: classes[i]!.label, to: classes[j]!.label, wrong: i !== j })));
-  const worst = pairs.filter((p) => p.wrong && p.n > 0).sort((a, b) => b.n - a.n).slice(0, 5);
+  const rows = classes.map(
+    (c) => `${c.label.padEnd(width)} ${percent(c.precision)} ${percent(c.recall)} ${String(c.support).padStart(8)}`,
+  );
+  const pairs = confusion.flatMap((row, i) =>
+    row.map((n, j) => ({ n, from: classes[i]!.label, to: classes[j]!.label, wrong: i !== j })),
+  );
+  const worst = pairs
+    .filter((p) => p.wrong && p.n > 0)
+    .sort((a, b) => b.n - a.n)
+    .slice(0, 5);
   return [
-    `${'class'.padEnd(width)} precision recall  support`, ...rows, '',
+    `${'class'.padEnd(width)} precision recall  support`,
+    ...rows,
+    '',
     `accuracy ${(100 * accuracy).toFixed(2)}% of ${images} images, loss ${loss.toFixed(4)}`,
-    ...(worst.length > 0 ? ['most confused:', ...worst.map((p) => `  ${p.n} ${p.from} taken for ${p.to}`)] : []), '',
+    ...(worst.length > 0 ? ['most confused:', ...worst.map((p) => `  ${p.n} ${p.from} taken for ${p.to}`)] : []),
+    '',
   ].join('\n');
 }
 
@@ -40,19 +50,34 @@ async function handler(a: EvalArguments): Promise<void> {
     if (!a.quiet) progress.draw(label, done, total, (performance.now() - since) / 1000);
   };
   const data = await ImageFolder.open(a.data, {
-    size: checkpoint.preprocess.size, skipBad: a.skipBad, allowOneClass: true, onProgress: ({ done, total }) => show('decode images', done, total), ...(a.split && { splitFile: a.split }),
+    size: checkpoint.preprocess.size,
+    skipBad: a.skipBad,
+    allowOneClass: true,
+    onProgress: ({ done, total }) => show('decode images', done, total),
+    ...(a.split && { splitFile: a.split }),
   });
   try {
     const unknown = data.classes.filter((c) => !checkpoint.classes.includes(c));
     if (unknown.length > 0) {
-      throw new DataError(`${a.data} has classes the checkpoint does not know: ${unknown.join(', ')}. It knows ${checkpoint.classes.join(', ')}`);
+      throw new DataError(
+        `${a.data} has classes the checkpoint does not know: ${unknown.join(', ')}. It knows ${checkpoint.classes.join(', ')}`,
+      );
     }
     const split = await data.ready();
     // Without a split file every image counts; with one, what was held back from training.
-    const indices = a.split ? (split.test.length > 0 ? split.test : split.val) : Int32Array.from([...split.train, ...split.val, ...split.test]).sort();
+    const indices = a.split
+      ? split.test.length > 0
+        ? split.test
+        : split.val
+      : Int32Array.from([...split.train, ...split.val, ...split.test]).sort();
     const own = data.classes.map((c) => checkpoint.classes.indexOf(c));
     const result = await evaluate({
-      checkpoint, store: data.store, indices, labels: data.labels.map((l) => own[l]!), device: a.device, precision: a.precision,
+      checkpoint,
+      store: data.store,
+      indices,
+      labels: data.labels.map((l) => own[l]!),
+      device: a.device,
+      precision: a.precision,
       onProgress: (done, total) => show('evaluate', done, total),
     });
     process.stdout.write(a.json ? `${JSON.stringify(result)}\n` : table(result));

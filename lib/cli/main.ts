@@ -18,7 +18,9 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
 
 /** Runs one command line; the result is the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   const named = argv.find((a) => !a.startsWith('-'));
   const load = named !== undefined ? COMMANDS[named] : undefined;
   // A reader that has seen enough (`| head`) is no failure.
@@ -73,13 +75,16 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function flagsOf(name: string): Promise<string[]> {
   const { builder } = (await COMMANDS[name]!()).command as CommandModule;
   const flags: string[] = [];
-  const collect = new Proxy({}, {
-    get: (_t, key) => (a: unknown) => {
-      if (key === 'options' && typeof a === 'object') flags.push(...Object.keys(a as object));
-      if (key === 'option' && typeof a === 'string') flags.push(a);
-      return collect;
+  const collect = new Proxy(
+    {},
+    {
+      get: (_t, key) => (a: unknown) => {
+        if (key === 'options' && typeof a === 'object') flags.push(...Object.keys(a as object));
+        if (key === 'option' && typeof a === 'string') flags.push(a);
+        return collect;
+      },
     },
-  });
+  );
   if (typeof builder === 'function') void builder(collect as never);
   return flags;
 }
@@ -90,7 +95,8 @@ export function nearest(word: string, candidates: readonly string[]): string | u
     let row = Array.from({ length: b.length + 1 }, (_, i) => i);
     for (let i = 1; i <= a.length; i++) {
       const next = [i];
-      for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      for (let j = 1; j <= b.length; j++)
+        next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
       row = next;
     }
     return row[b.length]!;

@@ -31,7 +31,9 @@ async function handler(a: PredictArguments): Promise<void> {
         process.stdout.write(`${JSON.stringify({ image, predictions: answer.value })}\n`);
       } else {
         const width = Math.max(...answer.value.map((p) => p.label.length));
-        process.stdout.write(`${image}\n${answer.value.map((p) => `  ${p.label.padEnd(width)}  ${(100 * p.probability).toFixed(1).padStart(5)}%\n`).join('')}`);
+        process.stdout.write(
+          `${image}\n${answer.value.map((p) => `  ${p.label.padEnd(width)}  ${(100 * p.probability).toFixed(1).padStart(5)}%\n`).join('')}`,
+        );
       }
     });
   }

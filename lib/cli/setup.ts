@@ -11,9 +11,16 @@ interface SetupArguments {
 
 async function handler(a: SetupArguments): Promise<void> {
   const script = fileURLToPath(new URL('../../scripts/setup.js', import.meta.url));
-  const args = [script, ...(a.from ? ['--from', a.from] : []), ...(a.force ? ['--force'] : []), ...(a.verbose ? ['--verbose'] : [])];
+  const args = [
+    script,
+    ...(a.from ? ['--from', a.from] : []),
+    ...(a.force ? ['--force'] : []),
+    ...(a.verbose ? ['--verbose'] : []),
+  ];
   const child = spawn(process.execPath, args, { stdio: 'inherit' });
-  process.exitCode = await new Promise<number>((resolve, reject) => child.once('error', reject).once('exit', (code) => resolve(code ?? 1)));
+  process.exitCode = await new Promise<number>((resolve, reject) =>
+    child.once('error', reject).once('exit', (code) => resolve(code ?? 1)),
+  );
 }
 
 export const command: CommandModule<object, SetupArguments> = {

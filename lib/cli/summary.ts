@@ -22,11 +22,16 @@ export const command: CommandModule<object, SummaryArguments> = {
       width: { type: 'number', default: 1, describe: 'width multiplier' },
       classes: { type: 'number', default: 21 },
       size: { type: 'number', default: 224, describe: 'side of the input, pixels' },
-      freeze: { type: 'string', default: 'features', describe: "counted as not trainable: 'features', 'none', or the first n blocks" },
+      freeze: {
+        type: 'string',
+        default: 'features',
+        describe: "counted as not trainable: 'features', 'none', or the first n blocks",
+      },
       json: { type: 'boolean', default: false },
     })) as never,
   handler: (a: ArgumentsCamelCase<SummaryArguments>) => {
-    if (!Number.isInteger(a.size) || a.size < 1) throw new UsageError(`--size: expected a whole number of pixels, got ${a.size}`);
+    if (!Number.isInteger(a.size) || a.size < 1)
+      throw new UsageError(`--size: expected a whole number of pixels, got ${a.size}`);
     const model = createModel(a.arch, { numClasses: a.classes, widthMult: a.width });
     model.freezeBackbone(a.freeze === 'features' || a.freeze === 'none' ? a.freeze : Number(a.freeze));
     const summary = summarize(model, a.size);

@@ -6,7 +6,14 @@ import { AUGMENT_PRESETS } from '../data/augment.js';
 import type { Dataset } from '../data/dataset.js';
 import { resolveDevice } from '../engine/engine.js';
 import { Progress, showTraining } from '../report/progress.js';
-import { ARCHITECTURES, createModel, loadCheckpoint, type Arch, type Checkpoint, type ModelOptions } from '../weights/checkpoint.js';
+import {
+  ARCHITECTURES,
+  createModel,
+  loadCheckpoint,
+  type Arch,
+  type Checkpoint,
+  type ModelOptions,
+} from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
 import { OPTIMIZERS, type TrainerOptions } from '../train/recipe.js';
 import { Run } from '../train/run.js';
@@ -17,29 +24,66 @@ const DEMO = { size: 64, width: 0.35, epochs: 20, perClass: 100, batchSize: 32, 
 
 const builder = (y: Argv): Argv =>
   y
-    .positional('data', { type: 'string', describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes' })
+    .positional('data', {
+      type: 'string',
+      describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes',
+    })
     .options({
       arch: { choices: ARCHITECTURES, describe: 'network (default mobilenet_v2, or what the weights say)' },
       width: { type: 'number', describe: 'width multiplier (default 1, or what the weights say)' },
-      size: { type: 'number', describe: 'side of the square images are resized to, pixels (default 224, or what the weights say)' },
+      size: {
+        type: 'number',
+        describe: 'side of the square images are resized to, pixels (default 224, or what the weights say)',
+      },
       weights: { type: 'string', describe: "pretrained .safetensors, or 'none' (default)" },
-      freeze: { type: 'string', default: 'none', describe: "'features' (train the classifier alone), 'none', or the first n blocks" },
+      freeze: {
+        type: 'string',
+        default: 'none',
+        describe: "'features' (train the classifier alone), 'none', or the first n blocks",
+      },
       epochs: { type: 'number', describe: 'passes over the training images (default 20)' },
       'batch-size': { type: 'number', describe: 'images a step (default 16)' },
       optimizer: { choices: OPTIMIZERS, describe: 'default adam' },
-      lr: { type: 'number', describe: 'highest learning rate (default: adam 0.002 for a head, 0.0003 for a pretrained backbone, 0.003 from scratch; sgd 0.05, 0.002, 0.05)' },
+      lr: {
+        type: 'number',
+        describe:
+          'highest learning rate (default: adam 0.002 for a head, 0.0003 for a pretrained backbone, 0.003 from scratch; sgd 0.05, 0.002, 0.05)',
+      },
       'weight-decay': { type: 'number', describe: "default: the optimizer's own" },
       'label-smoothing': { type: 'number', default: 0, describe: 'share of the target spread over all classes' },
       dropout: { type: 'number', describe: 'probability before the classifier (default 0.2)' },
       'val-split': { type: 'number', default: 0.3, describe: 'share of the images validated on' },
-      seed: { type: 'number', default: 0, describe: 'of the split, the first weights, the order, dropout and augmentation' },
+      seed: {
+        type: 'number',
+        default: 0,
+        describe: 'of the split, the first weights, the order, dropout and augmentation',
+      },
       device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
       threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
-      precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const, describe: 'bf16: convolutions in bfloat16' },
-      augment: { choices: AUGMENT_PRESETS, describe: 'none (default), basic: flips and quarter turns; strong: also crop, shift, rotation, colour' },
-      views: { type: 'number', default: 4, describe: 'augmented views cached per image when a part is frozen; 0: fresh ones every epoch, no cache' },
-      cache: { choices: ['auto', 'off'] as const, default: 'auto' as const, describe: 'keep what the frozen part computes' },
-      'cuda-graph': { choices: ['auto', 'off'] as const, default: 'auto' as const, describe: 'CUDA: capture steps as graphs' },
+      precision: {
+        choices: ['fp32', 'bf16'] as const,
+        default: 'fp32' as const,
+        describe: 'bf16: convolutions in bfloat16',
+      },
+      augment: {
+        choices: AUGMENT_PRESETS,
+        describe: 'none (default), basic: flips and quarter turns; strong: also crop, shift, rotation, colour',
+      },
+      views: {
+        type: 'number',
+        default: 4,
+        describe: 'augmented views cached per image when a part is frozen; 0: fresh ones every epoch, no cache',
+      },
+      cache: {
+        choices: ['auto', 'off'] as const,
+        default: 'auto' as const,
+        describe: 'keep what the frozen part computes',
+      },
+      'cuda-graph': {
+        choices: ['auto', 'off'] as const,
+        default: 'auto' as const,
+        describe: 'CUDA: capture steps as graphs',
+      },
       'skip-bad': { type: 'boolean', default: false, describe: 'leave unreadable images out instead of stopping' },
       out: { type: 'string', describe: 'run folder (default runs/<date>-<arch>)' },
       json: { type: 'boolean', default: false, describe: 'events as NDJSON on stdout' },
@@ -89,19 +133,30 @@ function parseFreeze(text: string): 'features' | 'none' | number {
 /** The model's options: the weights' own, where they say; a flag that contradicts them is refused. */
 function modelOptions(a: TrainArguments, weights: Checkpoint | undefined): { arch: Arch; options: ModelOptions } {
   const contradiction = (flag: string, said: unknown, has: unknown): never => {
-    throw new UsageError(`--${flag} ${String(said)}: the weights in ${weights!.file} are for ${String(has)}; leave the flag out or use other weights`);
+    throw new UsageError(
+      `--${flag} ${String(said)}: the weights in ${weights!.file} are for ${String(has)}; leave the flag out or use other weights`,
+    );
   };
   if (a.arch && weights?.arch && a.arch !== weights.arch) contradiction('arch', a.arch, weights.arch);
   const width = weights?.options.widthMult;
   if (a.width !== undefined && width !== undefined && a.width !== width) contradiction('width', a.width, width);
   const { numClasses, ...rest } = weights?.options ?? {};
   void numClasses;
-  return { arch: a.arch ?? weights?.arch ?? 'mobilenet_v2', options: { ...rest, ...given({ widthMult: a.width, dropout: a.dropout }) } };
+  return {
+    arch: a.arch ?? weights?.arch ?? 'mobilenet_v2',
+    options: { ...rest, ...given({ widthMult: a.width, dropout: a.dropout }) },
+  };
 }
 
-async function openData(a: TrainArguments, size: number, show: (event: TrainEvent) => void, signal: AbortSignal): Promise<Dataset> {
+async function openData(
+  a: TrainArguments,
+  size: number,
+  show: (event: TrainEvent) => void,
+  signal: AbortSignal,
+): Promise<Dataset> {
   const since = performance.now();
-  const onProgress = ({ done, total }: { done: number; total: number }): void => show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
+  const onProgress = ({ done, total }: { done: number; total: number }): void =>
+    show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
   if (a.data === undefined) {
     const { syntheticScenes } = await import('../data/synthetic.js');
     return syntheticScenes({ size, perClass: DEMO.perClass, seed: a.seed, valSplit: a.valSplit, onProgress });
@@ -130,7 +185,8 @@ async function handler(a: TrainArguments): Promise<void> {
   const weights = a.weights && a.weights !== 'none' ? await loadCheckpoint(a.weights) : undefined;
   const { arch, options } = modelOptions(demo && !weights ? { ...a, width: a.width ?? DEMO.width } : a, weights);
   const size = a.size ?? weights?.preprocess?.size ?? (demo ? DEMO.size : 224);
-  if (!Number.isInteger(size) || size < 32) throw new UsageError(`--size: expected a whole number of at least 32 pixels, got ${size}`);
+  if (!Number.isInteger(size) || size < 32)
+    throw new UsageError(`--size: expected a whole number of at least 32 pixels, got ${size}`);
 
   // What can be refused is refused before the images are decoded.
   const device = resolveDevice(a.device);
@@ -152,18 +208,43 @@ async function handler(a: TrainArguments): Promise<void> {
   try {
     const model = createModel(arch, { ...options, numClasses: data.classes.length });
     const trainerOptions: TrainerOptions = {
-      freeze, labelSmoothing: a.labelSmoothing, seed: a.seed, device, precision: a.precision, augment: a.augment ?? (demo ? DEMO.augment : 'none'),
-      views: a.views, cache: a.cache, cudaGraph: a.cudaGraph === 'auto', out, signal: abort.signal,
-      epochs: a.epochs ?? (demo ? DEMO.epochs : 20), batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
-      config: { data: a.data ? path.resolve(a.data) : 'synthetic', arch, model: model.options, size, valSplit: a.valSplit, skipBad: a.skipBad },
-      ...given({ weights, optimizer: a.optimizer, lr: a.lr ?? (demo && !weights ? DEMO.lr : undefined), weightDecay: a.weightDecay, threads: a.threads }),
+      freeze,
+      labelSmoothing: a.labelSmoothing,
+      seed: a.seed,
+      device,
+      precision: a.precision,
+      augment: a.augment ?? (demo ? DEMO.augment : 'none'),
+      views: a.views,
+      cache: a.cache,
+      cudaGraph: a.cudaGraph === 'auto',
+      out,
+      signal: abort.signal,
+      epochs: a.epochs ?? (demo ? DEMO.epochs : 20),
+      batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
+      config: {
+        data: a.data ? path.resolve(a.data) : 'synthetic',
+        arch,
+        model: model.options,
+        size,
+        valSplit: a.valSplit,
+        skipBad: a.skipBad,
+      },
+      ...given({
+        weights,
+        optimizer: a.optimizer,
+        lr: a.lr ?? (demo && !weights ? DEMO.lr : undefined),
+        weightDecay: a.weightDecay,
+        threads: a.threads,
+      }),
     };
     for await (const event of new Trainer(model, data, trainerOptions)) {
       show(event);
       if (a.json) continue;
       if (event.event === 'done') {
         const { best, checkpoint, seconds } = event;
-        process.stdout.write(`best validation accuracy ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n`);
+        process.stdout.write(
+          `best validation accuracy ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n`,
+        );
         process.stdout.write(`saved ${checkpoint}\nclassify with: mnv2-torch predict ${checkpoint} <images...>\n`);
       }
       if (event.event === 'stopped') process.stdout.write(`stopped; saved ${event.checkpoint}\n`);

@@ -30,7 +30,16 @@ const IDENTITY: Augment = {
   saturation: 0,
 };
 const BASIC: Augment = { ...IDENTITY, flips: true, turns: true };
-const STRONG: Augment = { ...BASIC, scaleMin: 0.7, scaleMax: 1.1, translate: 0.05, rotateDegrees: 15, brightness: 0.2, contrast: 0.2, saturation: 0.2 };
+const STRONG: Augment = {
+  ...BASIC,
+  scaleMin: 0.7,
+  scaleMax: 1.1,
+  translate: 0.05,
+  rotateDegrees: 15,
+  brightness: 0.2,
+  contrast: 0.2,
+  saturation: 0.2,
+};
 
 /**
  * A preset's settings; `none` is undefined. `basic`: flips and quarter turns. `strong`: also crop, shift, rotation, colour.

@@ -1,7 +1,7 @@
 // Dataset: packed images with labels, and how they are split. Where they come from is image-folder.ts and synthetic.ts.
 import { readFile } from 'node:fs/promises';
 import { DataError, UsageError } from '../errors.js';
-import type { NativeImageStore } from '../native/wire.js';
+import type { ImageStore } from '../engine/images.js';
 import { Random } from '../random.js';
 
 /** Rows of the store by use. Bad and unused images are in none. */
@@ -23,7 +23,7 @@ export interface Dataset {
   readonly labels: Int32Array;
   /** side of the square, pixels */
   readonly size: number;
-  readonly store: NativeImageStore;
+  readonly store: ImageStore;
   /** unreadable files that were left out, with why (known once `ready`) */
   readonly skipped: { file: string; reason: string }[];
   /** resolves when rows 0 .. count - 1 hold their pixels */
@@ -45,14 +45,24 @@ export interface SplitFile {
 /** What a run writes so that it can be repeated, and `eval --split` reads. */
 export function splitToJSON(data: Pick<Dataset, 'files'>, split: Split): SplitFile {
   const names = (rows: Int32Array): string[] => Array.from(rows, (i) => data.files[i]!);
-  return { seed: split.seed, ratio: split.ratio, train: names(split.train), val: names(split.val), test: names(split.test) };
+  return {
+    seed: split.seed,
+    ratio: split.ratio,
+    train: names(split.train),
+    val: names(split.val),
+    test: names(split.test),
+  };
 }
 
 /**
  * Reads a split.json for these files.
  * @throws DataError when it is not one, or names files that are not there
  */
-export async function splitFromFile(file: string, files: readonly string[], absent: ReadonlySet<string> = new Set()): Promise<Split> {
+export async function splitFromFile(
+  file: string,
+  files: readonly string[],
+  absent: ReadonlySet<string> = new Set(),
+): Promise<Split> {
   let json: SplitFile;
   try {
     json = JSON.parse(await readFile(file, 'utf8')) as SplitFile;
@@ -66,9 +76,18 @@ export async function splitFromFile(file: string, files: readonly string[], abse
     if (!Array.isArray(list)) throw new DataError(`${file}: expected '${name}' to be a list of files`, [file]);
     return Int32Array.from(list.filter((f) => !absent.has(f)).flatMap((f) => rows.get(f) ?? (missing.push(f), [])));
   };
-  const split: Split = { train: part('train'), val: part('val'), test: part('test'), seed: json.seed ?? 0, ratio: json.ratio ?? 0 };
+  const split: Split = {
+    train: part('train'),
+    val: part('val'),
+    test: part('test'),
+    seed: json.seed ?? 0,
+    ratio: json.ratio ?? 0,
+  };
   if (missing.length > 0) {
-    throw new DataError(`${file} names ${missing.length} files that are not in the data: ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ', ...' : ''}`, missing);
+    throw new DataError(
+      `${file} names ${missing.length} files that are not in the data: ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ', ...' : ''}`,
+      missing,
+    );
   }
   return split;
 }
@@ -79,7 +98,13 @@ export async function splitFromFile(file: string, files: readonly string[], abse
  * @param rows usable rows
  * @param groupOf equal for rows with equal pixels
  */
-export function stratifiedSplit(rows: readonly number[], labels: Int32Array, groupOf: (row: number) => number, ratio: number, seed: number): Split {
+export function stratifiedSplit(
+  rows: readonly number[],
+  labels: Int32Array,
+  groupOf: (row: number) => number,
+  ratio: number,
+  seed: number,
+): Split {
   if (!(ratio > 0 && ratio < 1)) throw new UsageError(`valSplit: expected a share between 0 and 1, got ${ratio}`);
   const groups = new Map<number, number[]>();
   for (const row of rows) {
@@ -111,7 +136,7 @@ export function stratifiedSplit(rows: readonly number[], labels: Int32Array, gro
 }
 
 /** For each row the first row with the same pixels. Yields to the event loop now and then. */
-export async function duplicateGroups(store: NativeImageStore, rows: readonly number[]): Promise<Int32Array> {
+export async function duplicateGroups(store: ImageStore, rows: readonly number[]): Promise<Int32Array> {
   const first = new Map<string, number>();
   const group = Int32Array.from({ length: store.count }, (_, i) => i);
   for (const [n, row] of rows.entries()) {

@@ -8,7 +8,17 @@ export const DECODE_VERSION = 2;
 
 /** File names taken for images; what is inside decides how they are read. */
 export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
-  '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif', '.svg',
+  '.jpg',
+  '.jpeg',
+  '.jpe',
+  '.jfif',
+  '.png',
+  '.webp',
+  '.gif',
+  '.tif',
+  '.tiff',
+  '.avif',
+  '.svg',
 ]);
 
 // Loaded on first use: programs that never decode do not pay for it.
@@ -44,7 +54,11 @@ export function reasonOf(error: unknown): string {
   if (code === 'ENOENT') return 'no such file';
   if (code === 'EISDIR') return 'a folder, not an image';
   if (code === 'EACCES') return 'no permission to read it';
-  return message.trim().split('\n').join('; ').replace(/^Input buffer /, 'it ');
+  return message
+    .trim()
+    .split('\n')
+    .join('; ')
+    .replace(/^Input buffer /, 'it ');
 }
 
 export async function decodeBytes(bytes: Uint8Array, size: number): Promise<Uint8Array> {
@@ -54,10 +68,15 @@ export async function decodeBytes(bytes: Uint8Array, size: number): Promise<Uint
   const image = sharp(bytes, { failOn: 'error', limitInputPixels: 1 << 29 });
   // JPEG and WebP are shrunk while they are decoded, which for large pictures is most of the work. For small ones setting
   // libvips's resize up takes longer than decoding them whole and resampling here; even a look at their size is worth saving.
-  const shrinks = bytes.length > 2 * size * size && (await image.metadata().then(({ format, width, height }) => /^(jpeg|webp)$/.test(format) && Math.min(width, height) >= 2 * size));
+  const shrinks =
+    bytes.length > 2 * size * size &&
+    (await image
+      .metadata()
+      .then(({ format, width, height }) => /^(jpeg|webp)$/.test(format) && Math.min(width, height) >= 2 * size));
   image.autoOrient().flatten({ background: '#000000' }).toColourspace('srgb');
   if (shrinks) image.resize(size, size, { fit: 'fill', kernel: 'linear' });
   const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3) throw new DataError(`it has ${info.channels} channels after conversion to RGB, which is not understood`);
+  if (info.channels !== 3)
+    throw new DataError(`it has ${info.channels} channels after conversion to RGB, which is not understood`);
   return info.width === size && info.height === size ? data : native().resample(data, info.height, info.width, size);
 }

@@ -4,9 +4,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { DataError, UsageError } from '../errors.js';
-import { native } from '../native/load.js';
-import type { NativeImageStore } from '../native/wire.js';
-import { checked } from '../native/failures.js';
+import { ImageStore } from '../engine/images.js';
 import { duplicateGroups, splitFromFile, stratifiedSplit, type Dataset, type Split } from './dataset.js';
 import { DECODE_VERSION, decodeBytes, IMAGE_EXTENSIONS, reasonOf } from './decode.js';
 
@@ -42,12 +40,26 @@ interface Listing {
 
 /** Packs kept in the cache, in bytes; the longest unused go first. */
 const CACHE_LIMIT = 8 * 2 ** 30;
-const PARTS: Record<string, 'train' | 'val' | 'test'> = { train: 'train', training: 'train', val: 'val', valid: 'val', validation: 'val', test: 'test' };
+const PARTS: Record<string, 'train' | 'val' | 'test'> = {
+  train: 'train',
+  training: 'train',
+  val: 'val',
+  valid: 'val',
+  validation: 'val',
+  test: 'test',
+};
 const byCodePoint = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 async function folders(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { withFileTypes: true });
-  const named = await Promise.all(entries.map(async (e) => (e.isDirectory() || (e.isSymbolicLink() && (await stat(path.join(dir, e.name)).catch(() => undefined))?.isDirectory()) ? e.name : '')));
+  const named = await Promise.all(
+    entries.map(async (e) =>
+      e.isDirectory() ||
+      (e.isSymbolicLink() && (await stat(path.join(dir, e.name)).catch(() => undefined))?.isDirectory())
+        ? e.name
+        : '',
+    ),
+  );
   return named.filter((n) => n !== '' && !n.startsWith('.')).sort(byCodePoint);
 }
 
@@ -56,14 +68,21 @@ async function imagesBelow(root: string, dir: string): Promise<{ images: string[
   const entries = await readdir(path.join(root, dir), { recursive: true, withFileTypes: true });
   const files = entries.filter((e) => !e.isDirectory() && !e.name.startsWith('.'));
   const images = files.filter((e) => IMAGE_EXTENSIONS.has(path.extname(e.name).toLowerCase()));
-  const relative = images.map((e) => path.relative(root, path.join(e.parentPath ?? e.path, e.name)).split(path.sep).join('/'));
+  const relative = images.map((e) =>
+    path
+      .relative(root, path.join(e.parentPath ?? e.path, e.name))
+      .split(path.sep)
+      .join('/'),
+  );
   return { images: relative.sort(byCodePoint), ignored: files.length - images.length };
 }
 
 async function scan(root: string, lenient: boolean): Promise<Listing> {
   const info = await stat(root).catch(() => undefined);
-  if (!info) throw new DataError(`${root} does not exist; expected a folder with one subfolder of images a class`, [root]);
-  if (!info.isDirectory()) throw new DataError(`${root} is a file; expected a folder with one subfolder of images a class`, [root]);
+  if (!info)
+    throw new DataError(`${root} does not exist; expected a folder with one subfolder of images a class`, [root]);
+  if (!info.isDirectory())
+    throw new DataError(`${root} is a file; expected a folder with one subfolder of images a class`, [root]);
   const top = await folders(root);
   const parted = top.some((n) => PARTS[n] === 'train') && top.some((n) => PARTS[n] === 'val');
   const parts = parted ? top.filter((n) => PARTS[n]) : [''];
@@ -81,17 +100,35 @@ async function scan(root: string, lenient: boolean): Promise<Listing> {
   }
   const classes = [...found.keys()].filter((c) => found.get(c)!.length > 0).sort(byCodePoint);
   if (classes.length === 0) {
-    throw new DataError(`${root} has no images in class folders; expected <class>/<image>.jpg (or .png, .webp, .tif, ...)${ignored ? `; ${ignored} files of other kinds were passed over` : ''}`, [root]);
+    throw new DataError(
+      `${root} has no images in class folders; expected <class>/<image>.jpg (or .png, .webp, .tif, ...)${ignored ? `; ${ignored} files of other kinds were passed over` : ''}`,
+      [root],
+    );
   }
   for (const [part, names] of lenient ? [] : classesOf) {
     const missing = classes.filter((c) => !names.includes(c));
-    if (parted && missing.length > 0) throw new DataError(`${path.join(root, part)} lacks the classes ${missing.join(', ')}; train/ and val/ must have the same class folders`, [root]);
+    if (parted && missing.length > 0)
+      throw new DataError(
+        `${path.join(root, part)} lacks the classes ${missing.join(', ')}; train/ and val/ must have the same class folders`,
+        [root],
+      );
   }
-  if (classes.length === 1 && !lenient) throw new DataError(`${root} has one class (${classes[0]}); a classifier needs at least two class folders`, [root]);
+  if (classes.length === 1 && !lenient)
+    throw new DataError(`${root} has one class (${classes[0]}); a classifier needs at least two class folders`, [root]);
   const lonely = classes.filter((c) => found.get(c)!.length === 1);
-  if (lonely.length > 0 && !parted && !lenient) throw new DataError(`too few images to train on and validate: ${lonely.join(', ')} ${lonely.length === 1 ? 'has' : 'have'} one; expected at least two a class`, [root]);
+  if (lonely.length > 0 && !parted && !lenient)
+    throw new DataError(
+      `too few images to train on and validate: ${lonely.join(', ')} ${lonely.length === 1 ? 'has' : 'have'} one; expected at least two a class`,
+      [root],
+    );
   const all = classes.flatMap((c, label) => found.get(c)!.map((f) => ({ ...f, label })));
-  return { classes, files: all.map((f) => f.file), labels: Int32Array.from(all, (f) => f.label), parts: all.map((f) => f.part), ignored };
+  return {
+    classes,
+    files: all.map((f) => f.file),
+    labels: Int32Array.from(all, (f) => f.label),
+    parts: all.map((f) => f.part),
+    ignored,
+  };
 }
 
 /** Progress of rows 0, 1, 2, ... that finish in any order. */
@@ -133,7 +170,8 @@ class Watermark {
   }
 }
 
-const defaultCache = (): string => path.join(process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'mnv2-torch', 'packs');
+const defaultCache = (): string =>
+  path.join(process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'mnv2-torch', 'packs');
 
 /** Removes the packs longest unused until the rest fits. */
 async function prune(dir: string, keep: string): Promise<void> {
@@ -157,7 +195,7 @@ export class ImageFolder implements Dataset {
   readonly skipped: { file: string; reason: string }[] = [];
   /** files in class folders that are no images */
   readonly ignored: number;
-  store!: NativeImageStore;
+  store!: ImageStore;
   readonly #root: string;
   readonly #parts: string[];
   readonly #options: ImageFolderOptions;
@@ -195,7 +233,8 @@ export class ImageFolder implements Dataset {
    * data.dispose();
    */
   static async open(dir: string, options: ImageFolderOptions): Promise<ImageFolder> {
-    if (!Number.isInteger(options.size) || options.size < 1) throw new UsageError(`size: expected a whole number of pixels, got ${options.size}`);
+    if (!Number.isInteger(options.size) || options.size < 1)
+      throw new UsageError(`size: expected a whole number of pixels, got ${options.size}`);
     const root = path.resolve(dir);
     const data = new ImageFolder(root, await scan(root, options.allowOneClass ?? false), options);
     const { packing } = await data.#begin();
@@ -220,7 +259,7 @@ export class ImageFolder implements Dataset {
   async #begin(): Promise<{ packing: Promise<void> }> {
     const shape = { count: this.files.length, height: this.size, width: this.size, channels: 3 };
     const { cache = 'auto', cacheDir = defaultCache() } = this.#options;
-    const memory = (): NativeImageStore => checked(() => new (native().ImageStore)(shape));
+    const memory = (): ImageStore => new ImageStore(shape);
     if (cache === 'off') {
       this.store = memory();
       return { packing: this.#pack() };
@@ -230,7 +269,7 @@ export class ImageFolder implements Dataset {
     try {
       const known = JSON.parse(await readFile(record, 'utf8')) as { count: number; size: number };
       if (known.count === shape.count && known.size === this.size) {
-        this.store = checked(() => new (native().ImageStore)({ ...shape, file: pack }));
+        this.store = new ImageStore({ ...shape, file: pack });
         await utimes(pack, new Date(), new Date()).catch(() => {});
         this.#level.finish();
         this.#options.onProgress?.({ done: shape.count, total: shape.count });
@@ -242,7 +281,7 @@ export class ImageFolder implements Dataset {
     const temporary = `${pack}.${process.pid}.tmp`;
     try {
       await mkdir(cacheDir, { recursive: true });
-      this.store = checked(() => new (native().ImageStore)({ ...shape, file: temporary, create: true }));
+      this.store = new ImageStore({ ...shape, file: temporary, create: true });
     } catch {
       this.store = memory(); // a cache that cannot be written is no reason to fail
       return { packing: this.#pack() };
@@ -330,9 +369,13 @@ export class ImageFolder implements Dataset {
       return { train, val, test, seed, ratio: val.length / Math.max(1, train.length + val.length) };
     }
     const counts = this.classes.map((_, c) => rows.filter((i) => this.labels[i] === c).length);
-    if (this.#options.allowOneClass) return { train: Int32Array.from(rows), val: new Int32Array(0), test: new Int32Array(0), seed, ratio: 0 };
+    if (this.#options.allowOneClass)
+      return { train: Int32Array.from(rows), val: new Int32Array(0), test: new Int32Array(0), seed, ratio: 0 };
     const few = this.classes.filter((_, c) => counts[c]! < 2);
-    if (few.length > 0) throw new DataError(`too few readable images to train on and validate: ${few.join(', ')}; expected at least two a class`);
+    if (few.length > 0)
+      throw new DataError(
+        `too few readable images to train on and validate: ${few.join(', ')}; expected at least two a class`,
+      );
     const group = await duplicateGroups(this.store, rows);
     return stratifiedSplit(rows, this.labels, (i) => group[i]!, valSplit, seed);
   }

@@ -1,8 +1,7 @@
 // The built-in data set: procedural aerial scenes packed like any other images. The drawings are scenes.ts.
 import os from 'node:os';
 import { UsageError } from '../errors.js';
-import { native } from '../native/load.js';
-import { checked } from '../native/failures.js';
+import { ImageStore } from '../engine/images.js';
 import { stratifiedSplit, type Dataset, type Split } from './dataset.js';
 import { decodeBytes } from './decode.js';
 import { Random } from '../random.js';
@@ -28,13 +27,15 @@ export interface SyntheticOptions {
  */
 export async function syntheticScenes(options: SyntheticOptions = {}): Promise<Dataset> {
   const { size = 64, perClass = 60, seed = 0, valSplit = 0.3, onProgress } = options;
-  if (!Number.isInteger(size) || size < 8) throw new UsageError(`size: expected a whole number of at least 8 pixels, got ${size}`);
-  if (!Number.isInteger(perClass) || perClass < 2) throw new UsageError(`perClass: expected a whole number of at least 2, got ${perClass}`);
+  if (!Number.isInteger(size) || size < 8)
+    throw new UsageError(`size: expected a whole number of at least 8 pixels, got ${size}`);
+  if (!Number.isInteger(perClass) || perClass < 2)
+    throw new UsageError(`perClass: expected a whole number of at least 2, got ${perClass}`);
   const classes = Object.keys(SCENES).sort();
   const total = classes.length * perClass;
   const labels = Int32Array.from({ length: total }, (_, i) => Math.floor(i / perClass));
   const files = Array.from(labels, (label, i) => `${classes[label]}/${i % perClass}`);
-  const store = checked(() => new (native().ImageStore)({ count: total, height: size, width: size, channels: 3 }));
+  const store = new ImageStore({ count: total, height: size, width: size, channels: 3 });
   let next = 0;
   let done = 0;
   // Drawn larger and shrunk: edges as soft as a camera's.
@@ -51,7 +52,12 @@ export async function syntheticScenes(options: SyntheticOptions = {}): Promise<D
   await Promise.all(Array.from({ length: os.availableParallelism() + 1 }, lane));
   const split: Split = stratifiedSplit([...labels.keys()], labels, (row) => row, valSplit, seed);
   return {
-    classes, files, labels, size, store, skipped: [],
+    classes,
+    files,
+    labels,
+    size,
+    store,
+    skipped: [],
     packed: () => Promise.resolve(),
     ready: () => Promise.resolve(split),
     dispose: () => store.dispose(),

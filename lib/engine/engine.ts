@@ -45,7 +45,8 @@ export class Engine {
    */
   constructor(options: EngineOptions = {}) {
     const { device = 'cpu', threads = os.availableParallelism() } = options;
-    if (!Number.isInteger(threads) || threads < 1) throw new UsageError(`threads: expected a whole number of at least 1, got ${threads}`);
+    if (!Number.isInteger(threads) || threads < 1)
+      throw new UsageError(`threads: expected a whole number of at least 1, got ${threads}`);
     const resolved = resolveDevice(device);
     this.native = checked(() => new (native().Engine)({ device: resolved, threads }));
   }

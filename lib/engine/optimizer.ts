@@ -5,7 +5,8 @@ import type { OptimizerSpec } from '../native/wire.js';
 export type { OptimizerSpec } from '../native/wire.js';
 
 function within(what: string, value: number, least: number, below: number): void {
-  if (!(value >= least && value < below)) throw new UsageError(`${what}: expected a number in [${least}, ${below}), got ${value}`);
+  if (!(value >= least && value < below))
+    throw new UsageError(`${what}: expected a number in [${least}, ${below}), got ${value}`);
 }
 
 /**
@@ -29,7 +30,10 @@ interface AdamOptions {
   weightDecay?: number;
 }
 
-function adamSpec(kind: 'adam' | 'adamw', { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0 }: AdamOptions): OptimizerSpec {
+function adamSpec(
+  kind: 'adam' | 'adamw',
+  { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0 }: AdamOptions,
+): OptimizerSpec {
   within('beta1', beta1, 0, 1);
   within('beta2', beta2, 0, 1);
   within('eps', eps, 0, Infinity);
@@ -60,7 +64,13 @@ export const adamw = (options: AdamOptions = {}): OptimizerSpec => adamSpec('ada
  * import { rmsprop } from 'mnv2-torch';
  * console.log(rmsprop().alpha); // 0.9
  */
-export function rmsprop({ alpha = 0.9, eps = 1e-3, momentum = 0.9, weightDecay = 4e-5, epsInsideSqrt = true } = {}): OptimizerSpec {
+export function rmsprop({
+  alpha = 0.9,
+  eps = 1e-3,
+  momentum = 0.9,
+  weightDecay = 4e-5,
+  epsInsideSqrt = true,
+} = {}): OptimizerSpec {
   within('alpha', alpha, 0, 1);
   within('eps', eps, 0, Infinity);
   within('momentum', momentum, 0, 1);

@@ -1,7 +1,17 @@
 // compile: a recorded graph -> a Program on the engine. Owns the wire form of graphs; runs nothing in JavaScript.
 import { UsageError } from '../errors.js';
 import { native } from '../native/load.js';
-import type { BindingSpec, LoopResult, NativeAugment, NativeImageStore, NativeProgram, NodeSpec, OptimizerSpec, ProgramSpec, TensorData } from '../native/wire.js';
+import type {
+  BindingSpec,
+  LoopResult,
+  NativeAugment,
+  NativeProgram,
+  NodeSpec,
+  OptimizerSpec,
+  ProgramSpec,
+  TensorData,
+} from '../native/wire.js';
+import type { ImageStore } from './images.js';
 import type { RowStore } from './rows.js';
 import { checked, settled } from '../native/failures.js';
 import { Engine } from './engine.js';
@@ -26,7 +36,14 @@ export interface CompileOptions {
 
 /** How a loop fills an input. */
 export type Binding =
-  | { images: NativeImageStore; scale: number[]; shift: number[]; augment?: NativeAugment; seed?: number; epoch?: number }
+  | {
+      images: ImageStore;
+      scale: number[];
+      shift: number[];
+      augment?: NativeAugment;
+      seed?: number;
+      epoch?: number;
+    }
   | { rows: RowStore; offset?: number };
 
 export interface LoopOptions {
@@ -53,7 +70,11 @@ export interface LoopOptions {
 }
 
 /** Node list, fetchable names and inputs of a graph; 'module' markers become names and vanish. */
-export function flatten(outputs: Record<string, Tensor>): { nodes: NodeSpec[]; names: Record<string, number>; inputs: Map<string, Tensor> } {
+export function flatten(outputs: Record<string, Tensor>): {
+  nodes: NodeSpec[];
+  names: Record<string, number>;
+  inputs: Map<string, Tensor>;
+} {
   const index = new Map<Tensor, number>();
   const nodes: NodeSpec[] = [];
   const names: Record<string, number> = {};
@@ -73,7 +94,9 @@ export function flatten(outputs: Record<string, Tensor>): { nodes: NodeSpec[]; n
         // One name is one value, however often it was described.
         const first = nodes[same]!;
         if (first.dtype !== tensor.dtype || first.shape.join() !== tensor.shape.join()) {
-          throw new UsageError(`${tensor.op} '${name}' is described twice, as [${first.shape.join(', ')}] ${first.dtype} and [${tensor.shape.join(', ')}] ${tensor.dtype}`);
+          throw new UsageError(
+            `${tensor.op} '${name}' is described twice, as [${first.shape.join(', ')}] ${first.dtype} and [${tensor.shape.join(', ')}] ${tensor.dtype}`,
+          );
         }
         index.set(tensor, same);
         continue;
@@ -127,7 +150,8 @@ export class Program {
   constructor(outputs: Record<string, Tensor>, options: CompileOptions) {
     const { weights, precision = 'fp32', fuse = true, cudaGraph = true, train } = options;
     this.engine = options.engine ?? weights?.engine ?? Engine.default();
-    if (weights && weights.engine !== this.engine) throw new UsageError('compile: the weights belong to another engine');
+    if (weights && weights.engine !== this.engine)
+      throw new UsageError('compile: the weights belong to another engine');
     const { nodes, names, inputs } = flatten(outputs);
     this.inputs = inputs;
     const spec: ProgramSpec = { nodes, names, outputs: Object.keys(outputs), precision, fuse, cudaGraph };
@@ -159,14 +183,30 @@ export class Program {
     const lr = typeof options.lr === 'number' ? new Float64Array(steps).fill(options.lr) : options.lr;
     const bind: Record<string, BindingSpec> = {};
     for (const [name, b] of Object.entries(options.bind)) {
-      bind[name] = 'rows' in b ? { rows: b.rows.native, offset: b.offset ?? 0 } : { ...b, seed: b.seed ?? 0, epoch: b.epoch ?? 0 };
+      bind[name] =
+        'rows' in b
+          ? { rows: b.rows.native, offset: b.offset ?? 0 }
+          : { ...b, images: b.images.native, seed: b.seed ?? 0, epoch: b.epoch ?? 0 };
     }
     const into: Record<string, { store: RowStore['native']; offset: number }> = {};
-    for (const [name, { store, offset = 0 }] of Object.entries(options.into ?? {})) into[name] = { store: store.native, offset };
+    for (const [name, { store, offset = 0 }] of Object.entries(options.into ?? {}))
+      into[name] = { store: store.native, offset };
     const { finite, firstStep = 0, seed = 0, rows = [], progressMs = 100 } = options;
     const job = checked(() =>
       this.#native.loop(
-        { order, batchSize, bind, into, firstStep, seed, stack, rows, progressMs, ...(lr && { lr }), ...(finite && { finite }) },
+        {
+          order,
+          batchSize,
+          bind,
+          into,
+          firstStep,
+          seed,
+          stack,
+          rows,
+          progressMs,
+          ...(lr && { lr }),
+          ...(finite && { finite }),
+        },
         onProgress && ((step, sums) => onProgress(step, Object.fromEntries(stack.map((name, i) => [name, sums[i]!])))),
       ),
     );

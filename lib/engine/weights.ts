@@ -39,7 +39,9 @@ export class Weights {
 
   /** Creates or overwrites tensors by name. Overwriting with another shape is an error. */
   set(entries: readonly NamedData[]): Promise<void> {
-    return settled(() => this.native.set(entries.map(({ name, data, shape, dtype }) => ({ name, data, shape, dtype }))));
+    return settled(() =>
+      this.native.set(entries.map(({ name, data, shape, dtype }) => ({ name, data, shape, dtype }))),
+    );
   }
   /** Values by name, float32 for floating-point tensors. */
   async get(names: readonly string[] = this.names()): Promise<Map<string, TensorData>> {

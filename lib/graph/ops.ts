@@ -2,7 +2,19 @@
 // the same name; test/graph/ops.test.ts holds the two name sets equal. Feature maps are [N, C, H, W].
 import { record, refuse, elements, shapeText, type DType, type Tensor } from './tensor.js';
 import {
-  axis, broadcast, explicitPads, isFloat, needDim, needFloat, needRank, pair, sameDType, slide, type Pads, type Padding, type Pair,
+  axis,
+  broadcast,
+  explicitPads,
+  isFloat,
+  needDim,
+  needFloat,
+  needRank,
+  pair,
+  sameDType,
+  slide,
+  type Pads,
+  type Padding,
+  type Pair,
 } from './shape.js';
 
 export type { Padding, Pair } from './shape.js';
@@ -64,11 +76,21 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
     refuse('conv2d', `groups that divide the ${outChannels} output channels`, `${groups}`);
   }
   if (x.shape[1] !== perGroup * groups) {
-    refuse('conv2d', `${perGroup * groups} input channels (weight [${shapeText(weight.shape)}], groups ${groups})`, `${x.shape[1]}`);
+    refuse(
+      'conv2d',
+      `${perGroup * groups} input channels (weight [${shapeText(weight.shape)}], groups ${groups})`,
+      `${x.shape[1]}`,
+    );
   }
   const { pads, stride, dilation, out } = convWindow('conv2d', x, weight, options);
   const inputs = options.bias ? [x, weight, options.bias] : [x, weight];
-  return record('conv2d', inputs, { stride, padding: pads, dilation, groups }, [x.shape[0]!, outChannels, ...out], dtype);
+  return record(
+    'conv2d',
+    inputs,
+    { stride, padding: pads, dilation, groups },
+    [x.shape[0]!, outChannels, ...out],
+    dtype,
+  );
 }
 
 /** Which implementation runs a depthwise convolution on CUDA; the CPU has one and takes any. */
@@ -97,7 +119,11 @@ export function depthwiseConv2d(
   const dtype = checkConv(op, x, weight, options.bias);
   const channels = x.shape[1]!;
   if (weight.shape[1] !== 1 || channels < 1 || weight.shape[0]! % channels !== 0) {
-    refuse(op, `a weight [${channels} * multiplier, 1, kH, kW] for an input of ${channels} channels`, `[${shapeText(weight.shape)}]`);
+    refuse(
+      op,
+      `a weight [${channels} * multiplier, 1, kH, kW] for an input of ${channels} channels`,
+      `[${shapeText(weight.shape)}]`,
+    );
   }
   const route = options.route ?? 'auto';
   const routes = ['auto', 'cudnn', 'native', 'fused'];
@@ -146,10 +172,12 @@ export function batchNorm2d(
   return record(op, [x, ...all], { training, momentum, eps }, x.shape, x.dtype);
 }
 
-const unary = (op: string, attrs: Record<string, number> = {}) => (x: Tensor): Tensor => {
-  needFloat(op, x);
-  return record(op, [x], attrs, x.shape, x.dtype);
-};
+const unary =
+  (op: string, attrs: Record<string, number> = {}) =>
+  (x: Tensor): Tensor => {
+    needFloat(op, x);
+    return record(op, [x], attrs, x.shape, x.dtype);
+  };
 
 /**
  * max(x, 0), elementwise.
@@ -178,10 +206,12 @@ export function hardtanh(x: Tensor, { min = -1, max = 1 }: { min?: number; max?:
   return unary('hardtanh', { min, max })(x);
 }
 
-const binary = (op: string) => (a: Tensor, b: Tensor): Tensor => {
-  const dtype = sameDType(op, a, b);
-  return record(op, [a, b], {}, broadcast(op, a.shape, b.shape), dtype);
-};
+const binary =
+  (op: string) =>
+  (a: Tensor, b: Tensor): Tensor => {
+    const dtype = sameDType(op, a, b);
+    return record(op, [a, b], {}, broadcast(op, a.shape, b.shape), dtype);
+  };
 
 /**
  * a + b with broadcasting; both of one dtype.
@@ -249,16 +279,19 @@ export interface PoolOptions {
   padding?: Pair;
 }
 
-const pool = (op: string) => (x: Tensor, options: PoolOptions): Tensor => {
-  needRank(op, 'an input [N, C, H, W]', x, 4);
-  needFloat(op, x);
-  const kernel = pair(op, 'kernel', options.kernel, 1);
-  const stride = pair(op, 'stride', options.stride ?? kernel, 1);
-  const padding = pair(op, 'padding', options.padding ?? 0, 0);
-  if (padding.some((p, i) => 2 * p > kernel[i]!)) refuse(op, 'padding of at most half the kernel', JSON.stringify(padding));
-  const out = [0, 1].map((i) => slide(op, x.shape[2 + i]!, kernel[i]!, stride[i]!, padding[i]!, padding[i]!));
-  return record(op, [x], { kernel, stride, padding }, [...x.shape.slice(0, 2), ...out], x.dtype);
-};
+const pool =
+  (op: string) =>
+  (x: Tensor, options: PoolOptions): Tensor => {
+    needRank(op, 'an input [N, C, H, W]', x, 4);
+    needFloat(op, x);
+    const kernel = pair(op, 'kernel', options.kernel, 1);
+    const stride = pair(op, 'stride', options.stride ?? kernel, 1);
+    const padding = pair(op, 'padding', options.padding ?? 0, 0);
+    if (padding.some((p, i) => 2 * p > kernel[i]!))
+      refuse(op, 'padding of at most half the kernel', JSON.stringify(padding));
+    const out = [0, 1].map((i) => slide(op, x.shape[2 + i]!, kernel[i]!, stride[i]!, padding[i]!, padding[i]!));
+    return record(op, [x], { kernel, stride, padding }, [...x.shape.slice(0, 2), ...out], x.dtype);
+  };
 
 /**
  * Average pooling; padded zeros count.
@@ -314,10 +347,12 @@ export function dropout(x: Tensor, p: number): Tensor {
   return record('dropout', [x], { p }, x.shape, x.dtype);
 }
 
-const alongDim = (op: string) => (x: Tensor, dim = -1): Tensor => {
-  needFloat(op, x);
-  return record(op, [x], { dim: axis(op, dim, x.shape.length) }, x.shape, x.dtype);
-};
+const alongDim =
+  (op: string) =>
+  (x: Tensor, dim = -1): Tensor => {
+    needFloat(op, x);
+    return record(op, [x], { dim: axis(op, dim, x.shape.length) }, x.shape, x.dtype);
+  };
 
 /**
  * exp(x) normalised to sum 1 along `dim`.
@@ -364,7 +399,13 @@ export function crossEntropy(
     needDim(op, 'class weights of length', weight.shape[0]!, logits.shape[1]!);
   }
   const shape = reduction === 'none' ? [logits.shape[0]!] : [];
-  return record(op, weight ? [logits, labels, weight] : [logits, labels], { labelSmoothing, reduction }, shape, logits.dtype);
+  return record(
+    op,
+    weight ? [logits, labels, weight] : [logits, labels],
+    { labelSmoothing, reduction },
+    shape,
+    logits.dtype,
+  );
 }
 
 /**
@@ -384,16 +425,18 @@ export interface ReduceOptions {
   keepDims?: boolean;
 }
 
-const reduction = (op: string) => (x: Tensor, { dims, keepDims = false }: ReduceOptions = {}): Tensor => {
-  const rank = x.shape.length;
-  const over = (dims ?? x.shape.map((_, i) => i)).map((d) => axis(op, d, rank));
-  if (new Set(over).size !== over.length) refuse(op, 'distinct dimensions', `[${over.join(', ')}]`);
-  if (op === 'mean') needFloat(op, x);
-  const kept = x.shape.map((d, i) => (over.includes(i) ? 1 : d));
-  const shape = keepDims ? kept : kept.filter((_, i) => !over.includes(i));
-  const dtype = op === 'sum' && !isFloat(x.dtype) ? 'int64' : x.dtype;
-  return record(op, [x], { dims: over, keepDims }, shape, dtype);
-};
+const reduction =
+  (op: string) =>
+  (x: Tensor, { dims, keepDims = false }: ReduceOptions = {}): Tensor => {
+    const rank = x.shape.length;
+    const over = (dims ?? x.shape.map((_, i) => i)).map((d) => axis(op, d, rank));
+    if (new Set(over).size !== over.length) refuse(op, 'distinct dimensions', `[${over.join(', ')}]`);
+    if (op === 'mean') needFloat(op, x);
+    const kept = x.shape.map((d, i) => (over.includes(i) ? 1 : d));
+    const shape = keepDims ? kept : kept.filter((_, i) => !over.includes(i));
+    const dtype = op === 'sum' && !isFloat(x.dtype) ? 'int64' : x.dtype;
+    return record(op, [x], { dims: over, keepDims }, shape, dtype);
+  };
 
 /**
  * Sum over `dims` (default all); integers and bools sum to int64.
@@ -436,7 +479,8 @@ export const min = reduction('min');
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   const op = 'reshape';
   const open = shape.filter((d) => d === -1).length;
-  if (open > 1 || shape.some((d) => !Number.isInteger(d) || d < -1)) refuse(op, 'at most one -1', `[${shape.join(', ')}]`);
+  if (open > 1 || shape.some((d) => !Number.isInteger(d) || d < -1))
+    refuse(op, 'at most one -1', `[${shape.join(', ')}]`);
   const total = elements(x.shape);
   const known = shape.reduce((a, d) => (d === -1 ? a : a * d), 1);
   if (total !== -1 && (open ? known === 0 || total % known !== 0 : known !== total)) {
@@ -455,8 +499,15 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   const rank = x.shape.length;
   const order = dims.map((d) => axis('permute', d, rank));
-  if (order.length !== rank || new Set(order).size !== rank) refuse('permute', `all ${rank} dimensions once`, `[${dims.join(', ')}]`);
-  return record('permute', [x], { dims: order }, order.map((d) => x.shape[d]!), x.dtype);
+  if (order.length !== rank || new Set(order).size !== rank)
+    refuse('permute', `all ${rank} dimensions once`, `[${dims.join(', ')}]`);
+  return record(
+    'permute',
+    [x],
+    { dims: order },
+    order.map((d) => x.shape[d]!),
+    x.dtype,
+  );
 }
 
 /**
@@ -465,13 +516,17 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
  * import { constant, slice } from 'mnv2-torch';
  * console.log([...(await slice(constant([1, 2, 3, 4]), { dim: 0, start: 1, end: 3 }).data()).data]); // [2, 3]
  */
-export function slice(x: Tensor, { dim, start = 0, end, step = 1 }: { dim: number; start?: number; end?: number; step?: number }): Tensor {
+export function slice(
+  x: Tensor,
+  { dim, start = 0, end, step = 1 }: { dim: number; start?: number; end?: number; step?: number },
+): Tensor {
   const d = axis('slice', dim, x.shape.length);
   if (!Number.isInteger(step) || step < 1) refuse('slice', 'a step of at least 1', `${step}`);
   const size = x.shape[d]!;
   const negative = start < 0 || (end ?? 0) < 0;
   if (size === -1) {
-    if (negative || end !== undefined) refuse('slice', 'a known size, or only a start, along a None dimension', `start ${start}, end ${end}`);
+    if (negative || end !== undefined)
+      refuse('slice', 'a known size, or only a start, along a None dimension', `start ${start}, end ${end}`);
     return record('slice', [x], { dim: d, start, end: Number.MAX_SAFE_INTEGER, step }, x.shape, x.dtype);
   }
   const at = (p: number): number => Math.min(Math.max(p < 0 ? p + size : p, 0), size);
@@ -545,7 +600,34 @@ export function moduleOutput(x: Tensor, module: string, type: string): Tensor {
 
 /** Ops the engine executes by name; what is missing here it must not have, and the other way round. */
 export const ENGINE_OPS = [
-  'add', 'argmax', 'avgPool2d', 'batchNorm2d', 'cast', 'concat', 'conv2d', 'crossEntropy', 'depthwiseConv2d', 'div', 'dropout',
-  'equal', 'globalAveragePool', 'hardtanh', 'linear', 'logSoftmax', 'max', 'maxPool2d', 'mean', 'min', 'mul', 'pad2d', 'permute',
-  'relu', 'relu6', 'reshape', 'slice', 'softmax', 'sub', 'sum',
+  'add',
+  'argmax',
+  'avgPool2d',
+  'batchNorm2d',
+  'cast',
+  'concat',
+  'conv2d',
+  'crossEntropy',
+  'depthwiseConv2d',
+  'div',
+  'dropout',
+  'equal',
+  'globalAveragePool',
+  'hardtanh',
+  'linear',
+  'logSoftmax',
+  'max',
+  'maxPool2d',
+  'mean',
+  'min',
+  'mul',
+  'pad2d',
+  'permute',
+  'relu',
+  'relu6',
+  'reshape',
+  'slice',
+  'softmax',
+  'sub',
+  'sum',
 ] as const;

@@ -60,6 +60,8 @@ export function splitFrozen(outputs: Record<string, Tensor>, trainable: readonly
     const same = inputs.every((input, i) => input === t.inputs[i]);
     rebuilt.set(t, same ? t : new Tensor(t.op, inputs, t.attrs, t.shape, t.dtype, t.path));
   }
-  const suffix = Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, inPrefix(t) ? boundary(t) : rebuilt.get(t)!]));
+  const suffix = Object.fromEntries(
+    Object.entries(outputs).map(([name, t]) => [name, inPrefix(t) ? boundary(t) : rebuilt.get(t)!]),
+  );
   return { prefix, suffix };
 }

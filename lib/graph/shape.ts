@@ -13,13 +13,20 @@ export type Pads = readonly [top: number, bottom: number, left: number, right: n
 export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
   const [a, b] = typeof value === 'number' ? [value, value] : value;
   for (const v of [a, b]) {
-    if (!Number.isInteger(v) || v < least) refuse(op, `${name} to be whole numbers of at least ${least}`, JSON.stringify(value));
+    if (!Number.isInteger(v) || v < least)
+      refuse(op, `${name} to be whole numbers of at least ${least}`, JSON.stringify(value));
   }
   return [a, b];
 }
 
 /** Explicit pads for a window of `kernel` (already dilated) over `size`. */
-export function explicitPads(op: string, padding: Padding, size: readonly number[], kernel: readonly number[], stride: readonly number[]): Pads {
+export function explicitPads(
+  op: string,
+  padding: Padding,
+  size: readonly number[],
+  kernel: readonly number[],
+  stride: readonly number[],
+): Pads {
   if (padding === 'tf-same') {
     const [v, h] = [0, 1].map((axis) => {
       const [n, k, s] = [size[axis]!, kernel[axis]!, stride[axis]!];
@@ -35,12 +42,20 @@ export function explicitPads(op: string, padding: Padding, size: readonly number
       : padding.length === 2
         ? [padding[0], padding[0], padding[1], padding[1]]
         : [...padding];
-  if (pads.some((p) => !Number.isInteger(p) || p < 0)) refuse(op, 'padding in whole pixels of at least 0', JSON.stringify(padding));
+  if (pads.some((p) => !Number.isInteger(p) || p < 0))
+    refuse(op, 'padding in whole pixels of at least 0', JSON.stringify(padding));
   return pads;
 }
 
 /** Output length of a sliding window; -1 stays -1. */
-export function slide(op: string, n: number, kernel: number, stride: number, padBefore: number, padAfter: number): number {
+export function slide(
+  op: string,
+  n: number,
+  kernel: number,
+  stride: number,
+  padBefore: number,
+  padAfter: number,
+): number {
   if (n === -1) return -1;
   const room = n + padBefore + padAfter - kernel;
   if (room < 0) refuse(op, `a padded input of at least the window's ${kernel}`, `${n + padBefore + padAfter}`);
@@ -71,14 +86,16 @@ export function axis(op: string, dim: number, rank: number): number {
 export const isFloat = (dtype: DType): boolean => dtype === 'float32' || dtype === 'float64' || dtype === 'bfloat16';
 
 export function needFloat(op: string, ...tensors: Tensor[]): void {
-  for (const t of tensors) if (!isFloat(t.dtype)) refuse(op, 'floating-point inputs', `${t.dtype} from ${t.op}; use cast()`);
+  for (const t of tensors)
+    if (!isFloat(t.dtype)) refuse(op, 'floating-point inputs', `${t.dtype} from ${t.op}; use cast()`);
 }
 
 /** The dtype of an elementwise op's result: equal dtypes only, so that no precision is lost unseen. */
 export function sameDType(op: string, ...tensors: Tensor[]): DType {
   const [first] = tensors;
   for (const t of tensors) {
-    if (t.dtype !== first!.dtype) refuse(op, 'inputs of one dtype', `${tensors.map((x) => x.dtype).join(' and ')}; use cast()`);
+    if (t.dtype !== first!.dtype)
+      refuse(op, 'inputs of one dtype', `${tensors.map((x) => x.dtype).join(' and ')}; use cast()`);
   }
   return first!.dtype;
 }

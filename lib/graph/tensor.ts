@@ -6,7 +6,8 @@ import type { Attrs, DType, HostArray, TensorData } from '../native/wire.js';
 export type { Attr, Attrs, DType, HostArray, TensorData } from '../native/wire.js';
 
 type Evaluate = (tensor: Tensor, feeds: Record<string, TensorData>) => Promise<TensorData>;
-let evaluate: Evaluate = () => Promise.reject(new UsageError('tensor.data(): no engine is loaded; import the package, not graph/ alone'));
+let evaluate: Evaluate = () =>
+  Promise.reject(new UsageError('tensor.data(): no engine is loaded; import the package, not graph/ alone'));
 /** @internal How `tensor.data()` computes: engine/program.ts says so when it is loaded. */
 export function evaluateWith(engine: Evaluate): void {
   evaluate = engine;
@@ -149,7 +150,11 @@ const hostDType = (data: HostArray): DType => {
  */
 export function constant(values: number | readonly number[] | HostArray, shape?: Shape): Tensor {
   const scalar = typeof values === 'number';
-  const data = scalar ? Float32Array.of(values) : ArrayBuffer.isView(values) ? values : Float32Array.from(values as readonly number[]);
+  const data = scalar
+    ? Float32Array.of(values)
+    : ArrayBuffer.isView(values)
+      ? values
+      : Float32Array.from(values as readonly number[]);
   const dims = shape ?? (scalar ? [] : [data.length]);
   if (elements(dims) !== data.length) {
     refuse('constant', `${elements(dims)} values for shape [${dims.join(', ')}]`, `${data.length}`);

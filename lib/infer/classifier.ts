@@ -50,10 +50,16 @@ export class Classifier {
    * const [first] = await classifier.classify(svg, { topK: 3 });
    * console.log(classifier.classes.includes(first.label), first.probability > 0); // true true
    */
-  static async load(file: string, options: { device?: string; threads?: number; precision?: 'fp32' | 'bf16' } = {}): Promise<Classifier> {
+  static async load(
+    file: string,
+    options: { device?: string; threads?: number; precision?: 'fp32' | 'bf16' } = {},
+  ): Promise<Classifier> {
     const checkpoint = completeCheckpoint(await loadCheckpoint(file));
     const { size } = checkpoint.preprocess;
-    const engine = new Engine({ device: options.device ?? 'cpu', ...(options.threads && { threads: options.threads }) });
+    const engine = new Engine({
+      device: options.device ?? 'cpu',
+      ...(options.threads && { threads: options.threads }),
+    });
     const weights = await Weights.init(checkpoint.model, { engine });
     await loadWeights(weights, checkpoint.model, checkpoint.tensors, { strict: true, source: file });
     const probability = softmax(checkpoint.model.call(input('image', [-1, 3, size, size])));
@@ -76,7 +82,8 @@ export class Classifier {
    */
   async classify(image: string | Uint8Array, options: { topK?: number } = {}): Promise<Prediction[]> {
     const { topK = 5 } = options;
-    if (!Number.isInteger(topK) || topK < 1) throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
+    if (!Number.isInteger(topK) || topK < 1)
+      throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
     const pixels = await decodeImage(image, this.size);
     const probabilities = await new Promise<Float32Array>((answer, fail) => {
       this.#waiting.push({ pixels, answer, fail });
@@ -91,7 +98,9 @@ export class Classifier {
     this.#running = true;
     for (let batch = this.#waiting.splice(0, MOST); batch.length > 0; batch = this.#waiting.splice(0, MOST)) {
       try {
-        const { probability } = await this.program.run({ image: { data: this.#normalised(batch), shape: [batch.length, 3, this.size, this.size], dtype: 'float32' } });
+        const { probability } = await this.program.run({
+          image: { data: this.#normalised(batch), shape: [batch.length, 3, this.size, this.size], dtype: 'float32' },
+        });
         const k = this.classes.length;
         batch.forEach((q, i) => q.answer((probability!.data as Float32Array).subarray(i * k, i * k + k)));
       } catch (error) {

@@ -1,5 +1,5 @@
 // Figures of a checkpoint on images: accuracy, per-class precision and recall, confusion. Owns no files.
-import type { NativeImageStore } from '../native/wire.js';
+import type { ImageStore } from '../engine/images.js';
 import { argmax, softmax } from '../graph/ops.js';
 import { Engine } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
@@ -21,7 +21,12 @@ export interface Evaluation {
 }
 
 /** Counts a confusion matrix into an evaluation. */
-export function figures(classes: readonly string[], labels: ArrayLike<number>, predicted: ArrayLike<number>, loss: number): Evaluation {
+export function figures(
+  classes: readonly string[],
+  labels: ArrayLike<number>,
+  predicted: ArrayLike<number>,
+  loss: number,
+): Evaluation {
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
   for (let i = 0; i < labels.length; i++) confusion[labels[i]!]![predicted[i]!]!++;
   const ratio = (a: number, b: number): number => (b === 0 ? 0 : a / b);
@@ -33,7 +38,12 @@ export function figures(classes: readonly string[], labels: ArrayLike<number>, p
     classes: classes.map((label, c) => {
       const support = confusion[c]!.reduce((a, b) => a + b, 0);
       const claimed = confusion.reduce((a, row) => a + row[c]!, 0);
-      return { label, precision: ratio(confusion[c]![c]!, claimed), recall: ratio(confusion[c]![c]!, support), support };
+      return {
+        label,
+        precision: ratio(confusion[c]![c]!, claimed),
+        recall: ratio(confusion[c]![c]!, support),
+        support,
+      };
     }),
     confusion,
   };
@@ -41,7 +51,7 @@ export function figures(classes: readonly string[], labels: ArrayLike<number>, p
 
 export interface EvaluateOptions {
   checkpoint: CompleteCheckpoint;
-  store: NativeImageStore;
+  store: ImageStore;
   /** rows of the store */
   indices: Int32Array;
   /** label of each row of the store, as an index into the checkpoint's classes */
@@ -74,13 +84,17 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   using program = compile({ probability: softmax(logits), predicted: argmax(logits) }, { weights, precision });
   const batchSize = engine.device === 'cpu' ? 16 : 64;
   const { rows } = await program.loop({
-    order: indices, batchSize, bind: { image: { images: store, ...checkpoint.scaling } }, rows: ['probability', 'predicted'],
+    order: indices,
+    batchSize,
+    bind: { image: { images: store, ...checkpoint.scaling } },
+    rows: ['probability', 'predicted'],
     ...(onProgress && { onProgress: (step) => onProgress(Math.min(step * batchSize, indices.length), indices.length) }),
   });
   const predicted = Int32Array.from(rows['predicted']!.data as BigInt64Array, Number);
   const probability = rows['probability']!.data as Float32Array;
   const truth = Int32Array.from(indices, (i) => labels[i]!);
   const k = checkpoint.classes.length;
-  const loss = truth.reduce((a, label, i) => a - Math.log(Math.max(probability[i * k + label]!, 1e-38)), 0) / truth.length;
+  const loss =
+    truth.reduce((a, label, i) => a - Math.log(Math.max(probability[i * k + label]!, 1e-38)), 0) / truth.length;
   return figures(checkpoint.classes, truth, predicted, loss);
 }

@@ -25,8 +25,10 @@ export function makeDivisible(channels: number, divisor: number): number {
   return rounded < 0.9 * channels ? rounded + divisor : rounded;
 }
 
-const pads = (style: BlockStyle, kernel: number): Padding => (kernel === 1 ? 0 : style.padding === 'tf-same' ? 'tf-same' : (kernel - 1) / 2);
-const norm = (channels: number, style: BlockStyle): BatchNorm2d => new BatchNorm2d(channels, { eps: style.bnEps, momentum: style.bnMomentum });
+const pads = (style: BlockStyle, kernel: number): Padding =>
+  kernel === 1 ? 0 : style.padding === 'tf-same' ? 'tf-same' : (kernel - 1) / 2;
+const norm = (channels: number, style: BlockStyle): BatchNorm2d =>
+  new BatchNorm2d(channels, { eps: style.bnEps, momentum: style.bnMomentum });
 const activation = (style: BlockStyle): Module => (style.activation === 'relu' ? new ReLU() : new ReLU6());
 
 /**
@@ -38,14 +40,22 @@ const activation = (style: BlockStyle): Module => (style.activation === 'relu' ?
  */
 export class ConvBNReLU6 extends Sequential {
   constructor(inChannels: number, outChannels: number, kernel: number, stride: number, style: BlockStyle) {
-    super(new Conv2d(inChannels, outChannels, kernel, { stride, padding: pads(style, kernel) }), norm(outChannels, style), activation(style));
+    super(
+      new Conv2d(inChannels, outChannels, kernel, { stride, padding: pads(style, kernel) }),
+      norm(outChannels, style),
+      activation(style),
+    );
   }
 }
 
 /** Depthwise convolution (0), BatchNorm (1), activation (2): [N, C, H, W] -> [N, C, H / stride, W / stride]. */
 export class DepthwiseBNReLU6 extends Sequential {
   constructor(channels: number, stride: number, style: BlockStyle) {
-    super(new DepthwiseConv2d(channels, 3, { stride, padding: pads(style, 3) }), norm(channels, style), activation(style));
+    super(
+      new DepthwiseConv2d(channels, 3, { stride, padding: pads(style, 3) }),
+      norm(channels, style),
+      activation(style),
+    );
   }
 }
 
@@ -76,12 +86,24 @@ export class InvertedResidual extends Module {
   readonly conv: Sequential;
   readonly residual: boolean;
 
-  constructor(inChannels: number, outChannels: number, stride: number, expandRatio: number, style: BlockStyle, linearBottleneck = true) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    stride: number,
+    expandRatio: number,
+    style: BlockStyle,
+    linearBottleneck = true,
+  ) {
     super();
     const hidden = Math.round(inChannels * expandRatio);
     const expand = expandRatio === 1 ? [] : [new ConvBNReLU6(inChannels, hidden, 1, 1, style)];
     const project = [new Conv2d(hidden, outChannels, 1, { padding: 0 }), norm(outChannels, style)];
-    this.conv = new Sequential(...expand, new DepthwiseBNReLU6(hidden, stride, style), ...project, ...(linearBottleneck ? [] : [activation(style)]));
+    this.conv = new Sequential(
+      ...expand,
+      new DepthwiseBNReLU6(hidden, stride, style),
+      ...project,
+      ...(linearBottleneck ? [] : [activation(style)]),
+    );
     this.residual = stride === 1 && inChannels === outChannels;
   }
   forward(x: Tensor): Tensor {

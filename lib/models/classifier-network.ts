@@ -28,7 +28,17 @@ export type ResolvedOptions<T> = Required<T>;
 
 /** Checks and completes; throws a UsageError that names the option. */
 export function resolveOptions(options: MobileNetOptions): ResolvedOptions<MobileNetOptions> {
-  const o = { numClasses: 1000, widthMult: 1, roundNearest: 8, dropout: 0.2, padding: 'symmetric' as const, bnEps: 1e-5, bnMomentum: 0.1, inChannels: 3, ...options };
+  const o = {
+    numClasses: 1000,
+    widthMult: 1,
+    roundNearest: 8,
+    dropout: 0.2,
+    padding: 'symmetric' as const,
+    bnEps: 1e-5,
+    bnMomentum: 0.1,
+    inChannels: 3,
+    ...options,
+  };
   const check = (name: keyof typeof o, ok: boolean, expected: string): void => {
     if (!ok) throw new UsageError(`${name}: expected ${expected}, got ${JSON.stringify(o[name])}`);
   };
@@ -81,7 +91,9 @@ export class MobileNet<O extends MobileNetOptions = MobileNetOptions> extends Mo
     if (what === 'none') return this;
     const count = what === 'features' ? blocks.length : what;
     if (!Number.isInteger(count) || count < 0 || count > blocks.length) {
-      throw new UsageError(`freeze: expected 'features', 'none' or a number of blocks from 0 to ${blocks.length}, got ${what}`);
+      throw new UsageError(
+        `freeze: expected 'features', 'none' or a number of blocks from 0 to ${blocks.length}, got ${what}`,
+      );
     }
     for (const block of blocks.slice(0, count)) block.freeze();
     return this;

@@ -39,7 +39,8 @@ const TABLE_1 = [
  */
 export function MobileNetV1(options: MobileNetV1Options = {}): MobileNet<MobileNetV1Options> {
   const { activation = 'relu6' } = options;
-  if (!['relu', 'relu6'].includes(activation)) throw new UsageError(`activation: expected 'relu' or 'relu6', got '${activation}'`);
+  if (!['relu', 'relu6'].includes(activation))
+    throw new UsageError(`activation: expected 'relu' or 'relu6', got '${activation}'`);
   const o = { ...resolveOptions(options), activation };
   const style: BlockStyle = { padding: o.padding, bnEps: o.bnEps, bnMomentum: o.bnMomentum, activation };
   const width = (c: number): number => makeDivisible(c * o.widthMult, o.roundNearest);

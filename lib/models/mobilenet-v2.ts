@@ -35,7 +35,10 @@ const TABLE_2: InvertedResidualSetting = [
 export function MobileNetV2(options: MobileNetV2Options = {}): MobileNet<MobileNetV2Options> {
   const { linearBottleneck = true, invertedResidualSetting = TABLE_2 } = options;
   const o = { ...resolveOptions(options), linearBottleneck, invertedResidualSetting };
-  if (invertedResidualSetting.length === 0 || invertedResidualSetting.some((row) => row.length !== 4 || row.some((v) => !Number.isInteger(v) || v < 1))) {
+  if (
+    invertedResidualSetting.length === 0 ||
+    invertedResidualSetting.some((row) => row.length !== 4 || row.some((v) => !Number.isInteger(v) || v < 1))
+  ) {
     throw new UsageError('invertedResidualSetting: expected rows of four whole numbers [t, c, n, s] of at least 1');
   }
   const style: BlockStyle = { padding: o.padding, bnEps: o.bnEps, bnMomentum: o.bnMomentum, activation: 'relu6' };

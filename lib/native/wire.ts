@@ -104,7 +104,13 @@ export interface NativeEngine {
   ping(): Promise<void>;
   memory(): Promise<{ allocated: number; reserved: number; peak: number }>;
   /** seconds of one 3 x 3 depthwise convolution of [N, C, H, W], in each of some samples */
-  timeDepthwise(work: { route: string; dtype: DType; shape: readonly number[]; stride: number; samples: number }): Promise<DepthwiseTimes>;
+  timeDepthwise(work: {
+    route: string;
+    dtype: DType;
+    shape: readonly number[];
+    stride: number;
+    samples: number;
+  }): Promise<DepthwiseTimes>;
   /** seconds of one copy of `bytes` within the device */
   timeCopy(work: { bytes: number; samples: number }): Promise<Float64Array>;
   dispose(): void;
@@ -134,7 +140,10 @@ export interface NativeProgram {
     feeds: Record<string, TensorData>,
     options: { fetch?: string[]; lr?: number; step?: number; seed?: number },
   ): Promise<Record<string, TensorData>>;
-  loop(spec: LoopSpec, onProgress?: (step: number, stacked: Float64Array) => void): { promise: Promise<LoopResult>; cancel(): void };
+  loop(
+    spec: LoopSpec,
+    onProgress?: (step: number, stacked: Float64Array) => void,
+  ): { promise: Promise<LoopResult>; cancel(): void };
   /** what the executor made of the graph for a fetch set: one line a step, fused ops named */
   plan(fetch?: string[]): string[];
   /** of the last run or loop: see LoopResult.cudaGraph */
@@ -150,7 +159,10 @@ export interface NativeImageStore {
   get(index: number): Uint8Array;
   hash(index: number): string;
   equal(a: number, b: number): boolean;
-  load(index: number, options: { scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number }): Float32Array;
+  load(
+    index: number,
+    options: { scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number },
+  ): Float32Array;
   dispose(): void;
 }
 
@@ -174,7 +186,10 @@ export interface Native {
   opNames(): string[];
   Engine: new (options: { device: string; threads: number }) => NativeEngine;
   Weights: new (engine: NativeEngine) => NativeWeights;
-  RowStore: new (engine: NativeEngine, options: { rows: number; shape: readonly number[]; dtype: DType }) => NativeRowStore;
+  RowStore: new (
+    engine: NativeEngine,
+    options: { rows: number; shape: readonly number[]; dtype: DType },
+  ) => NativeRowStore;
   Program: new (engine: NativeEngine, weights: NativeWeights, spec: ProgramSpec) => NativeProgram;
   ImageStore: new (options: {
     count: number;

@@ -1,6 +1,16 @@
 // The layers networks are made of. Each is an op with its parameters.
 import {
-  batchNorm2d, conv2d, depthwiseConv2d, dropout, globalAveragePool, linear, relu, relu6, reshape, type DepthwiseRoute, type Padding,
+  batchNorm2d,
+  conv2d,
+  depthwiseConv2d,
+  dropout,
+  globalAveragePool,
+  linear,
+  relu,
+  relu6,
+  reshape,
+  type DepthwiseRoute,
+  type Padding,
 } from '../graph/ops.js';
 import type { Tensor } from '../graph/tensor.js';
 import { kaimingFanOut, normalInit, ones, zeros } from './init.js';
@@ -38,7 +48,13 @@ export class Conv2d extends Module {
   }
   forward(x: Tensor): Tensor {
     const { stride = 1, dilation = 1, groups = 1, padding = halfKernel(this.kernel, dilation) } = this.options;
-    return conv2d(x, this.weight.tensor, { stride, padding, dilation, groups, ...(this.bias && { bias: this.bias.tensor }) });
+    return conv2d(x, this.weight.tensor, {
+      stride,
+      padding,
+      dilation,
+      groups,
+      ...(this.bias && { bias: this.bias.tensor }),
+    });
   }
 }
 
@@ -64,7 +80,13 @@ export class DepthwiseConv2d extends Module {
   }
   forward(x: Tensor): Tensor {
     const { stride = 1, dilation = 1, padding = halfKernel(this.kernel, dilation), route = 'auto' } = this.options;
-    return depthwiseConv2d(x, this.weight.tensor, { stride, padding, dilation, route, ...(this.bias && { bias: this.bias.tensor }) });
+    return depthwiseConv2d(x, this.weight.tensor, {
+      stride,
+      padding,
+      dilation,
+      route,
+      ...(this.bias && { bias: this.bias.tensor }),
+    });
   }
 }
 
@@ -94,7 +116,12 @@ export class BatchNorm2d extends Module {
     this.num_batches_tracked = new Parameter([], zeros, 'buffer', 'int64');
   }
   forward(x: Tensor): Tensor {
-    const state = { weight: this.weight.tensor, bias: this.bias.tensor, runningMean: this.running_mean.tensor, runningVar: this.running_var.tensor };
+    const state = {
+      weight: this.weight.tensor,
+      bias: this.bias.tensor,
+      runningMean: this.running_mean.tensor,
+      runningVar: this.running_var.tensor,
+    };
     return batchNorm2d(x, state, { training: this.training, ...this.options });
   }
 }

@@ -42,7 +42,9 @@ export class Progress {
     const now = performance.now();
     if (!finished && this.#open && now - this.#drawn < 50) return;
     this.#drawn = now;
-    this.stream.write(`\r\x1b[2K${barLine(label, done, total, seconds, this.stream.columns || 100)}${finished ? '\n' : ''}`);
+    this.stream.write(
+      `\r\x1b[2K${barLine(label, done, total, seconds, this.stream.columns || 100)}${finished ? '\n' : ''}`,
+    );
     this.#open = !finished;
   }
   /** A line of text, below a bar that was left unfinished. */
@@ -62,20 +64,39 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
   return (event) => {
     switch (event.event) {
       case 'start':
-        progress.line(`${event.device}, ${event.precision}: ${count(event.parameters)} parameters, ${count(event.trainable)} trainable`);
+        progress.line(
+          `${event.device}, ${event.precision}: ${count(event.parameters)} parameters, ${count(event.trainable)} trainable`,
+        );
         for (const note of event.notes) progress.line(note);
         break;
       case 'data':
-        progress.line(`${event.classes} classes: ${count(event.images.train)} images to train on, ${count(event.images.valid)} to validate${event.images.test ? `, ${count(event.images.test)} to test` : ''}`);
-        if (event.skipped.length > 0) progress.line(`skipped ${event.skipped.length} unreadable files: ${event.skipped.join(', ')}`);
+        progress.line(
+          `${event.classes} classes: ${count(event.images.train)} images to train on, ${count(event.images.valid)} to validate${event.images.test ? `, ${count(event.images.test)} to test` : ''}`,
+        );
+        if (event.skipped.length > 0)
+          progress.line(`skipped ${event.skipped.length} unreadable files: ${event.skipped.join(', ')}`);
         break;
       case 'cached':
-        progress.line(`frozen part computed once: ${count(event.images)} images, ${megabytes(event.bytes)} kept, ${event.seconds.toFixed(1)} s`);
+        progress.line(
+          `frozen part computed once: ${count(event.images)} images, ${megabytes(event.bytes)} kept, ${event.seconds.toFixed(1)} s`,
+        );
         break;
       case 'progress':
-        if (!('epoch' in event)) progress.draw(event.phase === 'pack' ? 'decode images' : 'frozen features', event.done, event.total, event.seconds);
+        if (!('epoch' in event))
+          progress.draw(
+            event.phase === 'pack' ? 'decode images' : 'frozen features',
+            event.done,
+            event.total,
+            event.seconds,
+          );
         // The finished bar comes with the epoch's own figures, which count every image.
-        else if (event.done < event.total) progress.draw(figures(event.phase, event.epoch, event.epochs, event.loss, event.accuracy), event.done, event.total, event.seconds);
+        else if (event.done < event.total)
+          progress.draw(
+            figures(event.phase, event.epoch, event.epochs, event.loss, event.accuracy),
+            event.done,
+            event.total,
+            event.seconds,
+          );
         break;
       case 'epoch':
         for (const phase of ['train', 'valid'] as const) {

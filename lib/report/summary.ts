@@ -30,7 +30,8 @@ const product = (shape: readonly number[]): number => shape.reduce((a, b) => a *
 
 /** Multiply-adds of one image; only convolutions and linear layers count, as in the papers. */
 function multiplyAdds(t: Tensor): number {
-  if (t.op === 'conv2d' || t.op === 'depthwiseConv2d') return product(t.shape.slice(1)) * product(t.inputs[1]!.shape.slice(1));
+  if (t.op === 'conv2d' || t.op === 'depthwiseConv2d')
+    return product(t.shape.slice(1)) * product(t.inputs[1]!.shape.slice(1));
   if (t.op === 'linear') return product(t.inputs[1]!.shape);
   return 0;
 }
@@ -43,7 +44,11 @@ function multiplyAdds(t: Tensor): number {
  * const { total, multiplyAdds } = summarize(MobileNetV2({ numClasses: 21 }), 224);
  * console.log(total, Math.round(multiplyAdds / 1e6)); // 2284885 300
  */
-export function summarize(model: Module & { features?: MobileNet['features']; classifier?: MobileNet['classifier']; arch?: string }, size: number, channels = 3): Summary {
+export function summarize(
+  model: Module & { features?: MobileNet['features']; classifier?: MobileNet['classifier']; arch?: string },
+  size: number,
+  channels = 3,
+): Summary {
   const wasTraining = model.training;
   const graph = topological([model.eval().call(input('image', [-1, channels, size, size]))]);
   model.train(wasTraining);
@@ -51,7 +56,11 @@ export function summarize(model: Module & { features?: MobileNet['features']; cl
   for (const t of graph) if (t.op === 'module') outputs.set(t.attrs['module'] as string, t);
 
   // A row is a block: a part of `features`, or any other direct part. Networks of another make get their children.
-  const parts = [...model.children()].flatMap(([name, child]) => (child === model.features ? [...child.children()].map(([i, block]) => [`${name}.${i}`, block] as const) : [[name, child] as const]));
+  const parts = [...model.children()].flatMap(([name, child]) =>
+    child === model.features
+      ? [...child.children()].map(([i, block]) => [`${name}.${i}`, block] as const)
+      : [[name, child] as const],
+  );
   const rows = parts.map(([layer, module]): SummaryRow => {
     const inside = graph.filter((t) => t.path === layer || t.path.startsWith(`${layer}.`));
     const shape = outputs.get(layer)?.shape ?? [];
@@ -69,14 +78,25 @@ export function summarize(model: Module & { features?: MobileNet['features']; cl
     const depthwise = inside.find((t) => t.op === 'depthwiseConv2d');
     const pointwise = depthwise && inside.find((t) => t.op === 'conv2d' && graph.indexOf(t) > graph.indexOf(depthwise));
     if (depthwise && pointwise) {
-      const full = product(depthwise.shape.slice(2)) * product(depthwise.inputs[1]!.shape.slice(2)) * depthwise.shape[1]! * pointwise.shape[1]!;
+      const full =
+        product(depthwise.shape.slice(2)) *
+        product(depthwise.inputs[1]!.shape.slice(2)) *
+        depthwise.shape[1]! *
+        pointwise.shape[1]!;
       row.costRatio = (multiplyAdds(depthwise) + multiplyAdds(pointwise)) / full;
     }
     return row;
   });
   const sum = (of: (row: SummaryRow) => number): number => rows.reduce((a, row) => a + of(row), 0);
   const [total, trainable] = [sum((r) => r.parameters), sum((r) => r.trainable)];
-  return { arch: model.arch ?? model.constructor.name, rows, total, trainable, nonTrainable: total - trainable, multiplyAdds: sum((r) => r.multiplyAdds) };
+  return {
+    arch: model.arch ?? model.constructor.name,
+    rows,
+    total,
+    trainable,
+    nonTrainable: total - trainable,
+    multiplyAdds: sum((r) => r.multiplyAdds),
+  };
 }
 
 const count = (n: number): string => n.toLocaleString('en-US');
@@ -97,10 +117,19 @@ export function summaryTable(summary: Summary): string {
   ]);
   const heads = ['Layer (type)', 'Output Shape', 'Param #', 'M mult-adds', 'vs full conv'];
   const widths = heads.map((h, i) => Math.max(h.length, ...cells.map((c) => c[i]!.length)));
-  const line = (c: readonly string[]): string => c.map((v, i) => (i < 2 ? v.padEnd(widths[i]!) : v.padStart(widths[i]!))).join('  ').trimEnd();
+  const line = (c: readonly string[]): string =>
+    c
+      .map((v, i) => (i < 2 ? v.padEnd(widths[i]!) : v.padStart(widths[i]!)))
+      .join('  ')
+      .trimEnd();
   const rule = (char: string): string => char.repeat(widths.reduce((a, b) => a + b + 2, -2));
   return [
-    `Model: ${summary.arch}`, rule('─'), line(heads), rule('═'), ...cells.map(line), rule('═'),
+    `Model: ${summary.arch}`,
+    rule('─'),
+    line(heads),
+    rule('═'),
+    ...cells.map(line),
+    rule('═'),
     `Total params: ${count(summary.total)}`,
     `Trainable params: ${count(summary.trainable)}`,
     `Non-trainable params: ${count(summary.nonTrainable)}`,

@@ -10,10 +10,28 @@ export interface Phase {
 }
 
 export type TrainEvent =
-  | { event: 'start'; device: string; precision: string; parameters: number; trainable: number; out: string | null; notes: string[] }
+  | {
+      event: 'start';
+      device: string;
+      precision: string;
+      parameters: number;
+      trainable: number;
+      out: string | null;
+      notes: string[];
+    }
   | { event: 'data'; classes: number; images: { train: number; valid: number; test: number }; skipped: string[] }
   | { event: 'progress'; phase: 'pack' | 'cache'; done: number; total: number; seconds: number }
-  | { event: 'progress'; phase: 'train' | 'valid'; epoch: number; epochs: number; done: number; total: number; seconds: number; loss: number; accuracy: number }
+  | {
+      event: 'progress';
+      phase: 'train' | 'valid';
+      epoch: number;
+      epochs: number;
+      done: number;
+      total: number;
+      seconds: number;
+      loss: number;
+      accuracy: number;
+    }
   | { event: 'cached'; images: number; views: number; bytes: number; seconds: number }
   | { event: 'epoch'; epoch: number; epochs: number; lr: number; train: Phase; valid: Phase }
   | { event: 'stopped'; epoch: number; checkpoint: string | null }

@@ -1,7 +1,8 @@
 // The frozen prefix's outputs, computed once per image and view and kept on the device. Owns the stores.
 import os from 'node:os';
 import { UsageError } from '../errors.js';
-import type { NativeAugment, NativeImageStore } from '../native/wire.js';
+import type { ImageStore } from '../engine/images.js';
+import type { NativeAugment } from '../native/wire.js';
 import { RowStore } from '../engine/rows.js';
 import type { Weights } from '../engine/weights.js';
 import { compile, type Binding } from '../engine/program.js';
@@ -11,7 +12,7 @@ export interface FeatureOptions {
   prefix: Record<string, Tensor>;
   weights: Weights;
   precision: 'fp32' | 'bf16';
-  images: { store: NativeImageStore; scale: number[]; shift: number[] };
+  images: { store: ImageStore; scale: number[]; shift: number[] };
   count: number;
   /** augmented views kept beside the plain one */
   views: number;
@@ -24,7 +25,12 @@ const CHUNK = 4;
 const batchOn = (device: string): number => (device === 'cpu' ? 16 : 64);
 
 /** Bytes the features of `count` images in `views` + 1 versions take. */
-export function featureBytes(prefix: Record<string, Tensor>, count: number, views: number, precision: 'fp32' | 'bf16'): number {
+export function featureBytes(
+  prefix: Record<string, Tensor>,
+  count: number,
+  views: number,
+  precision: 'fp32' | 'bf16',
+): number {
   const row = Object.values(prefix).reduce((a, t) => a + elements(t.shape.slice(1)), 0);
   return row * count * (views + 1) * (precision === 'bf16' ? 2 : 4);
 }
@@ -58,15 +64,36 @@ export class FrozenFeatures {
    * Computes the features of these images, plain (view 0) or augmented (view v draws as epoch v).
    * @returns false when stopped by the signal
    */
-  async compute(order: Int32Array, view: number, augment: NativeAugment | undefined, signal: AbortSignal | undefined, onChunk: (images: number) => void): Promise<boolean> {
+  async compute(
+    order: Int32Array,
+    view: number,
+    augment: NativeAugment | undefined,
+    signal: AbortSignal | undefined,
+    onChunk: (images: number) => void,
+  ): Promise<boolean> {
     const { images, seed, count } = this.options;
-    const into = Object.fromEntries(Object.entries(this.#stores).map(([name, store]) => [name, { store, offset: view * count }]));
-    const bind: Binding = { images: images.store, scale: images.scale, shift: images.shift, seed, epoch: view, ...(augment && { augment }) };
+    const into = Object.fromEntries(
+      Object.entries(this.#stores).map(([name, store]) => [name, { store, offset: view * count }]),
+    );
+    const bind: Binding = {
+      images: images.store,
+      scale: images.scale,
+      shift: images.shift,
+      seed,
+      epoch: view,
+      ...(augment && { augment }),
+    };
     const size = CHUNK * this.#batch;
     for (let at = 0; at < order.length; at += size) {
       const chunk = order.subarray(at, at + size);
       if (signal?.aborted) return false;
-      const { stopped } = await this.#program.loop({ order: chunk, batchSize: this.#batch, bind: { image: bind }, into, ...(signal && { signal }) });
+      const { stopped } = await this.#program.loop({
+        order: chunk,
+        batchSize: this.#batch,
+        bind: { image: bind },
+        into,
+        ...(signal && { signal }),
+      });
       if (stopped) return false;
       onChunk(chunk.length);
     }
@@ -74,7 +101,11 @@ export class FrozenFeatures {
   }
 
   /** The same for images first .. last of the store as the decoder delivers them, so that both work at once. */
-  async follow(packed: (count: number) => Promise<void>, signal: AbortSignal | undefined, onChunk: (images: number) => void): Promise<boolean> {
+  async follow(
+    packed: (count: number) => Promise<void>,
+    signal: AbortSignal | undefined,
+    onChunk: (images: number) => void,
+  ): Promise<boolean> {
     const { count } = this.options;
     const size = CHUNK * this.#batch;
     for (let at = 0; at < count; at += size) {
@@ -88,7 +119,9 @@ export class FrozenFeatures {
 
   /** Inputs of the trained part for a view. */
   bindings(view: number): Record<string, Binding> {
-    return Object.fromEntries(Object.entries(this.#stores).map(([name, rows]) => [name, { rows, offset: view * this.options.count }]));
+    return Object.fromEntries(
+      Object.entries(this.#stores).map(([name, rows]) => [name, { rows, offset: view * this.options.count }]),
+    );
   }
 
   /** Folded weights and buffers of the prefix are not needed once everything is computed. */

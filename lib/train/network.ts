@@ -18,7 +18,9 @@ function outputs(model: Module, size: number, classes: number, labelSmoothing: n
   const label = input('label', [-1], 'int64');
   const logits = model.call(image);
   if (logits.shape.length !== 2 || logits.shape[1] !== classes) {
-    throw new UsageError(`the model must return logits [None, ${classes}], one a class of the data; got [${shapeText(logits.shape)}]`);
+    throw new UsageError(
+      `the model must return logits [None, ${classes}], one a class of the data; got [${shapeText(logits.shape)}]`,
+    );
   }
   return {
     logits,
@@ -28,7 +30,13 @@ function outputs(model: Module, size: number, classes: number, labelSmoothing: n
 }
 
 /** A pair of graphs over one cut: what is frozen in training must be the same value in evaluation. */
-export function trainingGraphs(model: Module, size: number, classes: number, labelSmoothing: number, cache: boolean): Graphs {
+export function trainingGraphs(
+  model: Module,
+  size: number,
+  classes: number,
+  labelSmoothing: number,
+  cache: boolean,
+): Graphs {
   model.train();
   const trained = outputs(model, size, classes, labelSmoothing);
   const trainable = model.trainable();
@@ -41,5 +49,7 @@ export function trainingGraphs(model: Module, size: number, classes: number, lab
   const [train, valid] = [trained, evaluated].map((o) => splitFrozen(o, trainable, 'image')) as [Partition, Partition];
   const cut = (p: Partition): string => JSON.stringify(Object.values(p.prefix).map((t) => [t.op, t.path, t.shape]));
   // A network whose evaluation freezes more than its training (a dropout on frozen features) has no common cut.
-  return cut(train) === cut(valid) ? { train, valid, trainable } : { train: whole(trained), valid: whole(evaluated), trainable };
+  return cut(train) === cut(valid)
+    ? { train, valid, trainable }
+    : { train: whole(trained), valid: whole(evaluated), trainable };
 }

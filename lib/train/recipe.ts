@@ -102,29 +102,59 @@ const isMobileNet = (model: Module): model is MobileNet => 'freezeBackbone' in m
 
 /** Fills in defaults, checks ranges, and freezes the model as asked. */
 export function resolveTrainer(model: Module, data: Dataset, options: TrainerOptions): ResolvedTrainer {
-  const { weights, epochs = 20, batchSize = 16, labelSmoothing = 0, seed = 0, precision = 'fp32', cache = 'auto', views = 4 } = options;
+  const {
+    weights,
+    epochs = 20,
+    batchSize = 16,
+    labelSmoothing = 0,
+    seed = 0,
+    precision = 'fp32',
+    cache = 'auto',
+    views = 4,
+  } = options;
   const whole = (name: string, value: number, least: number): void => {
-    if (!Number.isInteger(value) || value < least) throw new UsageError(`${name}: expected a whole number of at least ${least}, got ${value}`);
+    if (!Number.isInteger(value) || value < least)
+      throw new UsageError(`${name}: expected a whole number of at least ${least}, got ${value}`);
   };
   whole('epochs', epochs, 1);
   whole('batchSize', batchSize, 1);
   whole('seed', seed, 0);
   whole('views', views, 0);
-  if (!['fp32', 'bf16'].includes(precision)) throw new UsageError(`precision: expected fp32 or bf16, got '${precision}'`);
+  if (!['fp32', 'bf16'].includes(precision))
+    throw new UsageError(`precision: expected fp32 or bf16, got '${precision}'`);
   if (!['auto', 'off'].includes(cache)) throw new UsageError(`cache: expected auto or off, got '${cache}'`);
   const freeze = options.freeze ?? 'none';
   if (isMobileNet(model)) model.freezeBackbone(freeze);
-  else if (options.freeze !== undefined) throw new UsageError('freeze: this model has no freezeBackbone(); call freeze() on its modules instead');
+  else if (options.freeze !== undefined)
+    throw new UsageError('freeze: this model has no freezeBackbone(); call freeze() on its modules instead');
   const optimizer = optimizerOf(options.optimizer ?? 'adam', options.weightDecay);
   const training = freeze === 'features' ? 'head' : weights ? 'pretrained' : 'scratch';
   const lr = options.lr ?? defaultRate(optimizer.kind, training);
   if (!(lr > 0 && Number.isFinite(lr))) throw new UsageError(`lr: expected a number above 0, got ${lr}`);
   const warmUp = options.warmUp ?? (training === 'head' ? 0 : Math.min(1, epochs / 10));
   const augment = typeof options.augment === 'string' ? augmentPreset(options.augment) : options.augment;
-  const preprocess = options.preprocess ?? (weights?.preprocess && { ...weights.preprocess, size: data.size }) ?? { size: data.size, scale: 'x/127.5-1' };
+  const preprocess = options.preprocess ??
+    (weights?.preprocess && { ...weights.preprocess, size: data.size }) ?? { size: data.size, scale: 'x/127.5-1' };
   return {
-    weights, freeze, epochs, batchSize, optimizer, lr, warmUp, labelSmoothing, seed, precision, augment, views, cache, preprocess,
-    device: resolveDevice(options.device ?? 'cpu'), threads: options.threads, cudaGraph: options.cudaGraph ?? true,
-    out: options.out, config: options.config ?? {}, signal: options.signal,
+    weights,
+    freeze,
+    epochs,
+    batchSize,
+    optimizer,
+    lr,
+    warmUp,
+    labelSmoothing,
+    seed,
+    precision,
+    augment,
+    views,
+    cache,
+    preprocess,
+    device: resolveDevice(options.device ?? 'cpu'),
+    threads: options.threads,
+    cudaGraph: options.cudaGraph ?? true,
+    out: options.out,
+    config: options.config ?? {},
+    signal: options.signal,
   };
 }

@@ -31,9 +31,13 @@ export class Run {
   /** Refuses a folder that holds a run: nothing there is ever overwritten. */
   static async check(out: string | undefined): Promise<void> {
     if (!out) return;
-    const refuse = (folder: string) => (e: NodeJS.ErrnoException): never => {
-      throw new UsageError(`--out ${out}: ${folder} ${e.code === 'ENOTDIR' ? 'is a file' : `cannot be written to (${e.code})`}; choose another folder`);
-    };
+    const refuse =
+      (folder: string) =>
+      (e: NodeJS.ErrnoException): never => {
+        throw new UsageError(
+          `--out ${out}: ${folder} ${e.code === 'ENOTDIR' ? 'is a file' : `cannot be written to (${e.code})`}; choose another folder`,
+        );
+      };
     let folder = path.resolve(out);
     if (existsSync(folder)) {
       const files = await readdir(folder).catch(refuse(folder));
@@ -56,7 +60,10 @@ export class Run {
     const { package: version, libtorch } = native().buildInfo();
     const versions = { 'mnv2-torch': version, node: process.versions.node, libtorch };
     const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
-    await writeFile(path.join(out, 'config.json'), json({ ...config, ...settings, weights: weights?.file ?? null, classes: data.classes, versions }));
+    await writeFile(
+      path.join(out, 'config.json'),
+      json({ ...config, ...settings, weights: weights?.file ?? null, classes: data.classes, versions }),
+    );
     await writeFile(path.join(out, 'split.json'), json(splitToJSON(data, split)));
     await writeFile(path.join(out, 'metrics.jsonl'), '');
     return run;
@@ -78,12 +85,20 @@ export class Run {
   }
 
   async #saveBest(): Promise<void> {
-    if (this.#best) await this.#save('best', this.#best.tensors, { epoch: String(this.#best.epoch), accuracy: String(this.#best.accuracy) });
+    if (this.#best)
+      await this.#save('best', this.#best.tensors, {
+        epoch: String(this.#best.epoch),
+        accuracy: String(this.#best.accuracy),
+      });
     this.#saved = performance.now();
   }
 
   async #save(which: 'best' | 'last', tensors: Map<string, TensorData>, extra: Record<string, string>): Promise<void> {
-    await saveCheckpoint(this.path(which), tensors, checkpointMetadata(this.model, this.classes, this.options.preprocess, extra));
+    await saveCheckpoint(
+      this.path(which),
+      tensors,
+      checkpointMetadata(this.model, this.classes, this.options.preprocess, extra),
+    );
   }
 
   /** Writes best and last. */

@@ -72,7 +72,9 @@ export class Trainer implements AsyncIterable<TrainEvent> {
       owned.unshift(weights);
       const notes: string[] = [];
       if (o.weights) {
-        const report = await loadWeights(weights, model, o.weights.tensors, { source: `the weights in ${o.weights.file}` });
+        const report = await loadWeights(weights, model, o.weights.tensors, {
+          source: `the weights in ${o.weights.file}`,
+        });
         const fresh = [...report.missing, ...report.skippedHead].filter((n) => !n.endsWith('num_batches_tracked'));
         if (fresh.length > 0) notes.push(`the classifier starts fresh (${fresh.join(', ')})`);
       }
@@ -84,19 +86,35 @@ export class Trainer implements AsyncIterable<TrainEvent> {
       let graphs = trainingGraphs(model, data.size, classes, o.labelSmoothing, wanted);
       const bytes = featureBytes(graphs.train.prefix, data.labels.length, views, o.precision);
       if (bytes > cacheLimit()) {
-        notes.push(`frozen features are not cached: they would take ${gibibytes(bytes)} of ${gibibytes(cacheLimit())} allowed`);
+        notes.push(
+          `frozen features are not cached: they would take ${gibibytes(bytes)} of ${gibibytes(cacheLimit())} allowed`,
+        );
         graphs = trainingGraphs(model, data.size, classes, o.labelSmoothing, false);
       }
       const parameters = [...model.namedParameters()].filter(([, p]) => p.kind === 'parameter');
-      const size = (of: typeof parameters): number => of.reduce((a, [, p]) => a + p.shape.reduce((x, y) => x * y, 1), 0);
+      const size = (of: typeof parameters): number =>
+        of.reduce((a, [, p]) => a + p.shape.reduce((x, y) => x * y, 1), 0);
       emit({
-        event: 'start', device: engine.device, precision: o.precision, parameters: size(parameters),
-        trainable: size(parameters.filter(([, p]) => p.requiresGrad)), out: o.out ?? null, notes,
+        event: 'start',
+        device: engine.device,
+        precision: o.precision,
+        parameters: size(parameters),
+        trainable: size(parameters.filter(([, p]) => p.requiresGrad)),
+        out: o.out ?? null,
+        notes,
       });
       const images = { store: data.store, ...pixelScaling(o.preprocess) };
       const frozen = Object.keys(graphs.train.prefix).length > 0;
       const features = frozen
-        ? new FrozenFeatures({ prefix: graphs.train.prefix, weights, precision: o.precision, images, count: data.labels.length, views, seed: o.seed })
+        ? new FrozenFeatures({
+            prefix: graphs.train.prefix,
+            weights,
+            precision: o.precision,
+            images,
+            count: data.labels.length,
+            views,
+            seed: o.seed,
+          })
         : undefined;
       if (features) owned.unshift(features);
 
@@ -116,43 +134,105 @@ export class Trainer implements AsyncIterable<TrainEvent> {
         if (features) {
           const step = onChunk(split.val.length + views * split.train.length);
           complete = await features.compute(split.val, 0, undefined, stop, step);
-          for (let v = 1; v <= views && complete; v++) complete = await features.compute(split.train, v, o.augment, stop, step);
+          for (let v = 1; v <= views && complete; v++)
+            complete = await features.compute(split.train, v, o.augment, stop, step);
         }
       }
       features?.finish();
       if (split.train.length === 0) throw new UsageError('the split leaves no images to train on');
       const run = await Run.create(o, model, data, split);
-      emit({ event: 'data', classes, images: { train: split.train.length, valid: split.val.length, test: split.test.length }, skipped: data.skipped.map((f) => f.file) });
-      if (features && complete) emit({ event: 'cached', images: data.labels.length, views: views + 1, bytes: features.bytes, seconds: elapsed() });
+      emit({
+        event: 'data',
+        classes,
+        images: { train: split.train.length, valid: split.val.length, test: split.test.length },
+        skipped: data.skipped.map((f) => f.file),
+      });
+      if (features && complete)
+        emit({
+          event: 'cached',
+          images: data.labels.length,
+          views: views + 1,
+          bytes: features.bytes,
+          seconds: elapsed(),
+        });
 
       // --- the epochs
-      const labels = await RowStore.from(engine, BigInt64Array.from(data.labels, (l) => BigInt(l)), [data.labels.length], 'int64');
+      const labels = await RowStore.from(
+        engine,
+        BigInt64Array.from(data.labels, (l) => BigInt(l)),
+        [data.labels.length],
+        'int64',
+      );
       const shared = { weights, precision: o.precision, cudaGraph: o.cudaGraph };
-      const trainer = compile(graphs.train.suffix, { ...shared, train: { loss: 'loss', parameters: graphs.trainable, optimizer: o.optimizer } });
+      const trainer = compile(graphs.train.suffix, {
+        ...shared,
+        train: { loss: 'loss', parameters: graphs.trainable, optimizer: o.optimizer },
+      });
       const validator = compile(graphs.valid.suffix, shared);
       owned.unshift(labels, trainer, validator);
       const bind = (view: number, epoch: number, augment?: NativeAugment): Record<string, Binding> => ({
         label: { rows: labels },
-        ...(features ? features.bindings(view) : { image: { images: images.store, scale: images.scale, shift: images.shift, seed: o.seed, epoch, ...(augment && { augment }) } }),
+        ...(features
+          ? features.bindings(view)
+          : {
+              image: {
+                images: images.store,
+                scale: images.scale,
+                shift: images.shift,
+                seed: o.seed,
+                epoch,
+                ...(augment && { augment }),
+              },
+            }),
       });
       const perEpoch = Math.ceil(split.train.length / o.batchSize);
       const validBatch = Math.max(o.batchSize, features ? 256 : 16);
       const best = { epoch: 0, accuracy: -1 };
 
       for (let epoch = 1; epoch <= o.epochs && complete; epoch++) {
-        const pass = (program: Program, phase: 'train' | 'valid', order: Int32Array, batchSize: number, view: number, extra: object): Promise<LoopResult> => {
+        const pass = (
+          program: Program,
+          phase: 'train' | 'valid',
+          order: Int32Array,
+          batchSize: number,
+          view: number,
+          extra: object,
+        ): Promise<LoopResult> => {
           const since = performance.now();
           const total = Math.ceil(order.length / batchSize);
           const report = (done: number, sums: Record<string, number>): void =>
-            emit({ event: 'progress', phase, epoch, epochs: o.epochs, done, total, seconds: (performance.now() - since) / 1000, loss: sums['loss']! / done, accuracy: sums['correct']! / (done * batchSize) });
-          return program.loop({ order, batchSize, bind: bind(view, epoch, phase === 'train' ? o.augment : undefined), stack: ['loss', 'correct'], onProgress: report, seed: o.seed, ...(stop && { signal: stop }), ...extra });
+            emit({
+              event: 'progress',
+              phase,
+              epoch,
+              epochs: o.epochs,
+              done,
+              total,
+              seconds: (performance.now() - since) / 1000,
+              loss: sums['loss']! / done,
+              accuracy: sums['correct']! / (done * batchSize),
+            });
+          return program.loop({
+            order,
+            batchSize,
+            bind: bind(view, epoch, phase === 'train' ? o.augment : undefined),
+            stack: ['loss', 'correct'],
+            onProgress: report,
+            seed: o.seed,
+            ...(stop && { signal: stop }),
+            ...extra,
+          });
         };
         const firstStep = (epoch - 1) * perEpoch;
         const lr = cosineSchedule(o.lr, o.warmUp * perEpoch, o.epochs * perEpoch, firstStep, perEpoch);
         // Cached views take turns; without a cache every epoch draws anew.
         const view = features && views > 0 ? 1 + ((epoch - 1) % views) : 0;
         if (stop?.aborted) break;
-        const trained = await pass(trainer, 'train', shuffled(split.train, o.seed, epoch), o.batchSize, view, { lr, firstStep, finite: 'loss' });
+        const trained = await pass(trainer, 'train', shuffled(split.train, o.seed, epoch), o.batchSize, view, {
+          lr,
+          firstStep,
+          finite: 'loss',
+        });
         if (trained.diverged >= 0) {
           throw new DivergedError(
             `the loss stopped being finite at step ${trained.diverged + 1} of epoch ${epoch} (learning rate ${lr[trained.diverged]!.toPrecision(3)}). ` +

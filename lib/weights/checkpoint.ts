@@ -46,7 +46,8 @@ export interface Checkpoint {
  */
 export async function loadCheckpoint(file: string): Promise<Checkpoint> {
   const { tensors, metadata } = await readSafetensors(file);
-  const bad = (key: string, expected: string): DataError => new DataError(`${file}: metadata '${key}': expected ${expected}, got '${metadata[key]}'`, [file]);
+  const bad = (key: string, expected: string): DataError =>
+    new DataError(`${file}: metadata '${key}': expected ${expected}, got '${metadata[key]}'`, [file]);
   const number = (key: string, ok: (v: number) => boolean, expected: string): number | undefined => {
     if (metadata[key] === undefined) return undefined;
     const value = Number(metadata[key]);
@@ -69,12 +70,19 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
   set('padding', padding === undefined ? undefined : padding === 'symmetric' ? 'symmetric' : 'tf-same');
   set('widthMult', number('width_mult', positive, 'a number above 0'));
   set('bnEps', number('bn_eps', positive, 'a number above 0'));
-  set('numClasses', number('num_classes', (v) => Number.isInteger(v) && v > 0, 'a whole number above 0'));
-  set('roundNearest', number('round_nearest', (v) => Number.isInteger(v) && v > 0, 'a whole number above 0'));
+  set(
+    'numClasses',
+    number('num_classes', (v) => Number.isInteger(v) && v > 0, 'a whole number above 0'),
+  );
+  set(
+    'roundNearest',
+    number('round_nearest', (v) => Number.isInteger(v) && v > 0, 'a whole number above 0'),
+  );
   set('activation', choice('activation', ['relu', 'relu6']));
   const linear = choice('linear_bottleneck', ['true', 'false']);
   set('linearBottleneck', linear === undefined ? undefined : linear === 'true');
-  if (metadata['preprocess'] !== undefined) checkpoint.preprocess = parsePreprocess(metadata['preprocess'], `${file}: metadata 'preprocess'`);
+  if (metadata['preprocess'] !== undefined)
+    checkpoint.preprocess = parsePreprocess(metadata['preprocess'], `${file}: metadata 'preprocess'`);
   if (metadata['classes'] !== undefined) {
     let classes: unknown;
     try {
@@ -82,25 +90,35 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
     } catch {
       throw bad('classes', 'a JSON array of names');
     }
-    if (!Array.isArray(classes) || classes.some((c) => typeof c !== 'string')) throw bad('classes', 'a JSON array of names');
+    if (!Array.isArray(classes) || classes.some((c) => typeof c !== 'string'))
+      throw bad('classes', 'a JSON array of names');
     checkpoint.classes = classes as string[];
     checkpoint.options.numClasses ??= classes.length;
-    if (checkpoint.options.numClasses !== classes.length) throw bad('num_classes', `${classes.length}, the number of classes`);
+    if (checkpoint.options.numClasses !== classes.length)
+      throw bad('num_classes', `${classes.length}, the number of classes`);
   }
   return checkpoint;
 }
 
 /** A checkpoint that classifies by itself: everything `eval` and `predict` need is there. */
-export type CompleteCheckpoint = Required<Checkpoint> & { model: MobileNet; scaling: { scale: number[]; shift: number[] } };
+export type CompleteCheckpoint = Required<Checkpoint> & {
+  model: MobileNet;
+  scaling: { scale: number[]; shift: number[] };
+};
 
 /** Builds the model of a complete checkpoint; a DataError names the first key that is missing. */
 export function completeCheckpoint(checkpoint: Checkpoint): CompleteCheckpoint {
   const { file, arch, preprocess, tensors } = checkpoint;
-  const missing = (key: string, expected: string): DataError => new DataError(`${file}: metadata '${key}' is missing; expected ${expected}`, [file]);
+  const missing = (key: string, expected: string): DataError =>
+    new DataError(`${file}: metadata '${key}' is missing; expected ${expected}`, [file]);
   if (!arch) throw missing('arch', ARCHITECTURES.join(' or '));
   if (!preprocess) throw missing('preprocess', 'JSON such as {"size":224,"scale":"x/127.5-1"}');
   const head = tensors.get('classifier.1.weight');
-  if (!head) throw new DataError(`${file} is a backbone without a classifier ('classifier.1.weight' is missing): train on it first, with --weights`, [file]);
+  if (!head)
+    throw new DataError(
+      `${file} is a backbone without a classifier ('classifier.1.weight' is missing): train on it first, with --weights`,
+      [file],
+    );
   const options = { ...checkpoint.options, numClasses: checkpoint.options.numClasses ?? head.shape[0]! };
   const classes = checkpoint.classes ?? Array.from({ length: options.numClasses }, (_, i) => `class ${i}`);
   const model = createModel(arch, options).eval();
@@ -108,8 +126,18 @@ export function completeCheckpoint(checkpoint: Checkpoint): CompleteCheckpoint {
 }
 
 /** Metadata of a model: what loadCheckpoint reads back. */
-export function checkpointMetadata(model: Module, classes: readonly string[], preprocess: Preprocess, extra: Record<string, string> = {}): Record<string, string> {
-  const shared = { classes: JSON.stringify(classes), num_classes: String(classes.length), preprocess: JSON.stringify(preprocess), ...extra };
+export function checkpointMetadata(
+  model: Module,
+  classes: readonly string[],
+  preprocess: Preprocess,
+  extra: Record<string, string> = {},
+): Record<string, string> {
+  const shared = {
+    classes: JSON.stringify(classes),
+    num_classes: String(classes.length),
+    preprocess: JSON.stringify(preprocess),
+    ...extra,
+  };
   if (!('arch' in model)) return { arch: model.constructor.name, ...shared };
   const { arch, options } = model as MobileNet & { options: ModelOptions };
   return {
@@ -125,6 +153,10 @@ export function checkpointMetadata(model: Module, classes: readonly string[], pr
 }
 
 /** Writes a checkpoint atomically. */
-export function saveCheckpoint(file: string, tensors: ReadonlyMap<string, TensorData>, metadata: Record<string, string>): Promise<void> {
+export function saveCheckpoint(
+  file: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  metadata: Record<string, string>,
+): Promise<void> {
   return writeSafetensors(file, tensors, metadata);
 }

@@ -44,7 +44,8 @@ export async function loadWeights(
     if (!found) {
       report.missing.push(name);
       // Some writers leave the counter out; nothing here reads it.
-      if (!(head.test(name) && !strict) && !name.endsWith('num_batches_tracked')) wrong.push(`'${name}' is not in the file (expected ${shapeText(parameter.shape)})`);
+      if (!(head.test(name) && !strict) && !name.endsWith('num_batches_tracked'))
+        wrong.push(`'${name}' is not in the file (expected ${shapeText(parameter.shape)})`);
     } else if (found.shape.join() !== parameter.shape.join()) {
       if (head.test(name) && !strict) report.skippedHead.push(name);
       else wrong.push(`'${name}': expected ${shapeText(parameter.shape)}, found ${shapeText(found.shape)}`);

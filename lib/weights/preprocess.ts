@@ -4,7 +4,11 @@ import { DataError } from '../errors.js';
 /** TF/Keras weights take x/127.5 - 1; torchvision's take (x/255 - mean)/std. `size`: the square the image is resized to. */
 export type Preprocess =
   | { readonly size: number; readonly scale: 'x/127.5-1' }
-  | { readonly size: number; readonly mean: readonly [number, number, number]; readonly std: readonly [number, number, number] };
+  | {
+      readonly size: number;
+      readonly mean: readonly [number, number, number];
+      readonly std: readonly [number, number, number];
+    };
 
 /** torchvision's statistics of ImageNet, RGB, for pixels in 0..1. */
 export const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
@@ -54,10 +58,12 @@ export function validPreprocess(value: unknown, source = 'preprocess'): Preproce
   if (scale !== undefined && !(spelled && mean !== undefined)) {
     if (mean !== undefined || std !== undefined) return refuse('`scale` and `mean`/`std` exclude each other');
     // Spaces and a trailing ".0" are spelling, not meaning.
-    if (typeof scale !== 'string' || scale.replaceAll(' ', '').replace(/1\.0$/, '1') !== 'x/127.5-1') return refuse('an unknown `scale`');
+    if (typeof scale !== 'string' || scale.replaceAll(' ', '').replace(/1\.0$/, '1') !== 'x/127.5-1')
+      return refuse('an unknown `scale`');
     return { size: size as number, scale: 'x/127.5-1' };
   }
-  const triple = (v: unknown): v is [number, number, number] => Array.isArray(v) && v.length === 3 && v.every((n) => Number.isFinite(n));
+  const triple = (v: unknown): v is [number, number, number] =>
+    Array.isArray(v) && v.length === 3 && v.every((n) => Number.isFinite(n));
   if (!triple(mean) || !triple(std)) return refuse('`mean` and `std` are not three numbers each');
   if (std.some((s) => s <= 0)) return refuse('`std` is not positive');
   return { size: size as number, mean, std };

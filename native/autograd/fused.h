@@ -23,11 +23,14 @@ bool norm_act_takes(const at::Tensor& x);
  * act(batchNorm(x)) + residual. x, residual: [N, C, H, W]; the rest [C] float32. In training mode the running
  * statistics are moved in place. Works with and without grad mode.
  */
-at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
-                    const at::Tensor& running_var, const at::Tensor& residual, const NormAct& options);
+at::Tensor norm_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                    const at::Tensor& running_mean, const at::Tensor& running_var, const at::Tensor& residual,
+                    const NormAct& options);
 
-/** True when the depthwise kernels take this convolution; otherwise libtorch's runs. pads: [top, bottom, left, right]. */
-bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads, at::IntArrayRef dilation);
+/** True when the depthwise kernels take this convolution; otherwise libtorch's runs. pads: [top, bottom, left, right].
+ */
+bool depthwise_takes(const at::Tensor& x, const at::Tensor& weight, at::IntArrayRef stride, at::IntArrayRef pads,
+                     at::IntArrayRef dilation);
 
 /**
  * x: [N, C, H, W] -> [N, C, H', W'], weight: [C, 1, 3, 3] of x's dtype on the CPU, float32 on CUDA. Works with and

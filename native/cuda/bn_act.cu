@@ -47,8 +47,8 @@ struct Affine {
 };
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads, 4) moments_kernel(const T* __restrict__ x, int64_t rows, int64_t C,
-                                                           float* __restrict__ partial) {
+__global__ void __launch_bounds__(kThreads, 4)
+    moments_kernel(const T* __restrict__ x, int64_t rows, int64_t C, float* __restrict__ partial) {
   const Place at = place<V>();
   Sums<V> sums;
   if (at.c < C) {
@@ -119,9 +119,9 @@ __global__ void __launch_bounds__(kThreads) norm_act_kernel(const T* __restrict_
 
 // partial: [blocks, 2, C] of sum g and sum g (x - mean), where g is dy through the mask.
 template <class T, int V, Act A>
-__global__ void __launch_bounds__(kThreads, 3) grad_sums_kernel(const T* __restrict__ dy, const T* __restrict__ x,
-                                                             Norm norm, int64_t rows, int64_t C,
-                                                             float* __restrict__ partial) {
+__global__ void __launch_bounds__(kThreads, 3)
+    grad_sums_kernel(const T* __restrict__ dy, const T* __restrict__ x, Norm norm, int64_t rows, int64_t C,
+                     float* __restrict__ partial) {
   const Place at = place<V>();
   float s1[V] = {}, s2[V] = {};
   if (at.c < C) {
@@ -175,10 +175,9 @@ __global__ void __launch_bounds__(kThreads, 3) grad_sums_kernel(const T* __restr
 
 // dx = scale * (g - dbeta / rows - (x - mean) * rstd * dgamma / rows); scale * g where they are null
 template <class T, int V, Act A>
-__global__ void __launch_bounds__(kThreads) grad_dx_kernel(const T* __restrict__ dy, const T* __restrict__ x, Norm norm,
-                                                           const float* __restrict__ dgamma,
-                                                           const float* __restrict__ dbeta, int64_t rows, int64_t C,
-                                                           T* __restrict__ dx) {
+__global__ void __launch_bounds__(kThreads)
+    grad_dx_kernel(const T* __restrict__ dy, const T* __restrict__ x, Norm norm, const float* __restrict__ dgamma,
+                   const float* __restrict__ dbeta, int64_t rows, int64_t C, T* __restrict__ dx) {
   const Place at = place<V>();
   if (at.c >= C) return;
   const Affine<V> affine(norm, at.c);
@@ -245,8 +244,10 @@ struct Launch {
 };
 
 // Calls body(element, vector width, activation) with the three as compile-time types.
-template <int n> using Int = std::integral_constant<int, n>;
-template <Act A> using ActIs = std::integral_constant<Act, A>;
+template <int n>
+using Int = std::integral_constant<int, n>;
+template <Act A>
+using ActIs = std::integral_constant<Act, A>;
 template <class T, class Body>
 void with_width_and_act(bool vector, Act act, const Body& body) {
   const auto with_width = [&](auto width) {
@@ -254,31 +255,41 @@ void with_width_and_act(bool vector, Act act, const Body& body) {
     if (act == Act::relu) body(T(), width, ActIs<Act::relu>());
     if (act == Act::relu6) body(T(), width, ActIs<Act::relu6>());
   };
-  if (vector) with_width(Int<kVector<T>>());
-  else with_width(Int<1>());
+  if (vector)
+    with_width(Int<kVector<T>>());
+  else
+    with_width(Int<1>());
 }
 template <class Body, class... Pointers>
 void dispatch(Type type, Act act, int64_t C, const Body& body, Pointers... pointers) {
-  if (type == Type::float32) with_width_and_act<float>(vectorizable<float>(C, pointers...), act, body);
-  else with_width_and_act<bfloat16>(vectorizable<bfloat16>(C, pointers...), act, body);
+  if (type == Type::float32)
+    with_width_and_act<float>(vectorizable<float>(C, pointers...), act, body);
+  else
+    with_width_and_act<bfloat16>(vectorizable<bfloat16>(C, pointers...), act, body);
 }
 
 }  // namespace
 
 void norm_act(Type type, const void* x, const void* residual, const Norm& norm, int64_t rows, int64_t C, void* y,
               Stream stream) {
-  dispatch(type, norm.act, C, [&](auto element, auto width, auto act) {
-    using T = decltype(element);
-    Launch<T, width.value, act.value>::norm_act(static_cast<const T*>(x), static_cast<const T*>(residual), norm, rows, C,
-                                    static_cast<T*>(y), stream);
-  }, x, residual, y);
+  dispatch(
+      type, norm.act, C,
+      [&](auto element, auto width, auto act) {
+        using T = decltype(element);
+        Launch<T, width.value, act.value>::norm_act(static_cast<const T*>(x), static_cast<const T*>(residual), norm,
+                                                    rows, C, static_cast<T*>(y), stream);
+      },
+      x, residual, y);
 }
 
 void bn_statistics(Type type, const void* x, int64_t rows, int64_t C, const Statistics& statistics, float* workspace,
                    Stream stream) {
-  dispatch(type, Act::none, C, [&](auto element, auto width, auto) {
-    moments<decltype(element), width.value>(x, rows, C, statistics, workspace, stream);
-  }, x);
+  dispatch(
+      type, Act::none, C,
+      [&](auto element, auto width, auto) {
+        moments<decltype(element), width.value>(x, rows, C, statistics, workspace, stream);
+      },
+      x);
 }
 
 void bn_act_forward(Type type, const void* x, const void* residual, const float* gamma, const float* beta, Act act,
@@ -289,20 +300,26 @@ void bn_act_forward(Type type, const void* x, const void* residual, const float*
 
 void bn_act_backward_sums(Type type, const void* dy, const void* x, const Norm& norm, int64_t rows, int64_t C,
                           float* dgamma, float* dbeta, float* workspace, Stream stream) {
-  dispatch(type, norm.act, C, [&](auto element, auto width, auto act) {
-    using T = decltype(element);
-    Launch<T, width.value, act.value>::sums(static_cast<const T*>(dy), static_cast<const T*>(x), norm, rows, C, dgamma, dbeta,
-                                workspace, stream);
-  }, dy, x);
+  dispatch(
+      type, norm.act, C,
+      [&](auto element, auto width, auto act) {
+        using T = decltype(element);
+        Launch<T, width.value, act.value>::sums(static_cast<const T*>(dy), static_cast<const T*>(x), norm, rows, C,
+                                                dgamma, dbeta, workspace, stream);
+      },
+      dy, x);
 }
 
 void bn_act_backward_dx(Type type, const void* dy, const void* x, const Norm& norm, const float* dgamma,
                         const float* dbeta, int64_t rows, int64_t C, void* dx, Stream stream) {
-  dispatch(type, norm.act, C, [&](auto element, auto width, auto act) {
-    using T = decltype(element);
-    Launch<T, width.value, act.value>::dx(static_cast<const T*>(dy), static_cast<const T*>(x), norm, dgamma, dbeta, rows, C,
-                              static_cast<T*>(dx), stream);
-  }, dy, x, dx);
+  dispatch(
+      type, norm.act, C,
+      [&](auto element, auto width, auto act) {
+        using T = decltype(element);
+        Launch<T, width.value, act.value>::dx(static_cast<const T*>(dy), static_cast<const T*>(x), norm, dgamma, dbeta,
+                                              rows, C, static_cast<T*>(dx), stream);
+      },
+      dy, x, dx);
 }
 
 void bn_act_backward(Type type, const void* dy, const void* x, const Norm& norm, int64_t rows, int64_t C, void* dx,

@@ -34,12 +34,15 @@ void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual,
 
   x.insert(x.begin(), skew, narrow<T>(0.f));
   auto y = poisoned<T>(n), dx = poisoned<T>(n);
-  if (train) mean = poisoned<float>(C), rstd = poisoned<float>(C);
-  else var.assign(p.var.begin(), p.var.end());
+  if (train)
+    mean = poisoned<float>(C), rstd = poisoned<float>(C);
+  else
+    var.assign(p.var.begin(), p.var.end());
   auto dgamma = poisoned<float>(C), dbeta = poisoned<float>(C);
   auto running_mean = old_mean, running_var = old_var;
   auto workspace = poisoned<float>(cuda::workspace_floats(C));
-  const Statistics statistics{mean.data(), var.data(), rstd.data(), running_mean.data(), running_var.data(), 0.1f, 1e-5f};
+  const Statistics statistics{mean.data(),        var.data(), rstd.data(), running_mean.data(),
+                              running_var.data(), 0.1f,       1e-5f};
   const Norm norm{mean.data(), rstd.data(), gamma.data(), beta.data(), act};
   const T* skip = with_residual ? residual.data() : nullptr;
   if (train) {
@@ -51,30 +54,35 @@ void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual,
     running_var.assign(want_running_var.begin(), want_running_var.end());
   }
   const auto backward = train ? cuda::bn_act_backward : cuda::bn_act_eval_backward;
-  backward(type, dy.data(), x.data() + skew, norm, rows, C, dx.data(), dgamma.data(), dbeta.data(), workspace.data(), nullptr);
+  backward(type, dy.data(), x.data() + skew, norm, rows, C, dx.data(), dgamma.data(), dbeta.data(), workspace.data(),
+           nullptr);
 
   static const char* acts[] = {"none", "relu", "relu6"};
   char name[96];
-  std::snprintf(name, sizeof name, "%s %5ld x %-4ld %-5s %-8s %-5s %s", type_name<T>(), long(rows), long(C), acts[int(act)],
-                with_residual ? "residual" : "", train ? "train" : "eval", misaligned ? "one by one" : "");
+  std::snprintf(name, sizeof name, "%s %5ld x %-4ld %-5s %-8s %-5s %s", type_name<T>(), long(rows), long(C),
+                acts[int(act)], with_residual ? "residual" : "", train ? "train" : "eval",
+                misaligned ? "one by one" : "");
   const double exact = 2e-5, written = exact + rounding<T>();
   double dx_scale = 0;  // of one or two rows dx is the remainder of terms that cancel
   if (rows <= 2 && train)
     for (int64_t c = 0; c < C; ++c) dx_scale = std::max(dx_scale, std::abs(p.gamma[c] * want.rstd[c]));
-  report.line(name, {{"y", error_of(y, want.y), written},
-                     {"mean", error_of(mean, want.mean), exact},
-                     {"var", error_of(var, want.var), exact},
-                     {"rstd", error_of(rstd, want.rstd), exact},
-                     {"running", std::max(error_of(running_mean, want_running_mean), error_of(running_var, want_running_var)), exact},
-                     {"dx", error_of(dx, want_grads.dx, dx_scale), written},
-                     {"dgamma", error_of(dgamma, want_grads.dgamma, std::sqrt(double(rows))), exact},
-                     {"dbeta", error_of(dbeta, want_grads.dbeta, std::sqrt(double(rows))), exact}});
+  report.line(
+      name,
+      {{"y", error_of(y, want.y), written},
+       {"mean", error_of(mean, want.mean), exact},
+       {"var", error_of(var, want.var), exact},
+       {"rstd", error_of(rstd, want.rstd), exact},
+       {"running", std::max(error_of(running_mean, want_running_mean), error_of(running_var, want_running_var)), exact},
+       {"dx", error_of(dx, want_grads.dx, dx_scale), written},
+       {"dgamma", error_of(dgamma, want_grads.dgamma, std::sqrt(double(rows))), exact},
+       {"dbeta", error_of(dbeta, want_grads.dbeta, std::sqrt(double(rows))), exact}});
 }
 
 template <class T>
 void check_type(Report& report) {
   for (int64_t C : {1, 3, 17, 24, 144, 960})
-    for (int64_t rows : {1, 2, 7, 129}) check<T>(report, rows, C, static_cast<Act>((rows + C) % 3), rows % 2 == 0, false);
+    for (int64_t rows : {1, 2, 7, 129})
+      check<T>(report, rows, C, static_cast<Act>((rows + C) % 3), rows % 2 == 0, false);
   for (Act act : {Act::none, Act::relu, Act::relu6})
     for (bool residual : {false, true}) {
       check<T>(report, 300 + rng()() % 3000, 8 * (1 + rng()() % 20), act, residual, false);
@@ -90,11 +98,15 @@ void check_bias(Report& report, int64_t C, bool with_bias, Act act) {
   const int64_t rows = 131;
   const auto x = random_tensor<T>(rows * C, 0.5, 3), residual = random_tensor<T>(rows * C);
   const auto bias = random_tensor<float>(C, 1, 1);
-  const Problem p{rows, C, act, 0, false, exactly(x), exactly(residual), Vec(C, 1), with_bias ? exactly(bias) : Vec(C), Vec(C), Vec(C, 1)};
+  const Problem p{
+      rows,   C,        act, 0, false, exactly(x), exactly(residual), Vec(C, 1), with_bias ? exactly(bias) : Vec(C),
+      Vec(C), Vec(C, 1)};
   auto y = poisoned<T>(rows * C);
   const auto type = sizeof(T) == 4 ? cuda::Type::float32 : cuda::Type::bfloat16;
-  cuda::norm_act(type, x.data(), residual.data(), {nullptr, nullptr, nullptr, with_bias ? bias.data() : nullptr, act}, rows, C, y.data(), nullptr);
-  report.line(with_bias ? "a bias alone" : "an activation alone", {{"y", error_of(y, reference(p).y), 2e-5 + rounding<T>()}});
+  cuda::norm_act(type, x.data(), residual.data(), {nullptr, nullptr, nullptr, with_bias ? bias.data() : nullptr, act},
+                 rows, C, y.data(), nullptr);
+  report.line(with_bias ? "a bias alone" : "an activation alone",
+              {{"y", error_of(y, reference(p).y), 2e-5 + rounding<T>()}});
 }
 
 // A channel whose mean dwarfs its deviation.
@@ -116,7 +128,8 @@ int main() {
   check_type<float>(report);
   check_type<bfloat16>(report);
   for (Act act : {Act::none, Act::relu6})
-    for (bool bias : {false, true}) check_bias<float>(report, 17, bias, act), check_bias<bfloat16>(report, 24, bias, act);
+    for (bool bias : {false, true})
+      check_bias<float>(report, 17, bias, act), check_bias<bfloat16>(report, 24, bias, act);
   check_cancellation(report);
   return report.exit_code();
 }

@@ -11,10 +11,10 @@
 namespace mnv2::cuda {
 namespace {
 
-constexpr int kTile = 14;            // output columns and rows at stride 1: divides 14, 28, 56, 112
-constexpr int kPairs = 16;           // threads side by side at one column
+constexpr int kTile = 14;   // output columns and rows at stride 1: divides 14, 28, 56, 112
+constexpr int kPairs = 16;  // threads side by side at one column
 constexpr int kMaxThreads = kPairs * kTile;
-constexpr int kChannelBytes = 64;    // of one block and pixel: two sectors of device memory
+constexpr int kChannelBytes = 64;  // of one block and pixel: two sectors of device memory
 
 // The activation as bounds, so that one kernel serves all three.
 struct Bounds {
@@ -50,7 +50,8 @@ struct Lane {
   int pair, column;  // first channel within the block's; column within the tile
   int64_t c;
   MNV2_DEVICE explicit Lane(const Tiling& t)
-      : pair(threadIdx.x % (t.channels / P) * P), column(threadIdx.x / (t.channels / P)),
+      : pair(threadIdx.x % (t.channels / P) * P),
+        column(threadIdx.x / (t.channels / P)),
         c(int64_t(blockIdx.x) * t.channels + pair) {}
 };
 
@@ -93,7 +94,8 @@ MNV2_DEVICE void load_affines(const Before& before, const Tiling& t, Affine* sha
 // Sums K values of each of P channels over the block's columns: value(k, p) of each thread, in
 // the same order always. Threads of column 0 then call result(k, p, sum).
 template <int K, int P, class Value, class Result>
-MNV2_DEVICE void sum_columns(float* shared, const Tiling& t, const Lane<P>& lane, const Value& value, const Result& result) {
+MNV2_DEVICE void sum_columns(float* shared, const Tiling& t, const Lane<P>& lane, const Value& value,
+                             const Result& result) {
   for (int k = 0; k < K; ++k) {
     __syncthreads();
     for (int p = 0; p < P; ++p) shared[lane.column * t.channels + lane.pair + p] = value(k, p);
@@ -110,8 +112,9 @@ MNV2_DEVICE void sum_columns(float* shared, const Tiling& t, const Lane<P>& lane
 // statistics: [blocks, 3, C] of n, mean, m2 of what was written, or null.
 template <class T, int V, int P, int S>
 __global__ void __launch_bounds__(kMaxThreads, 4)
-depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __restrict__ w, Tiling t,
-                         T* __restrict__ y, float* __restrict__ statistics, const float* __restrict__ bias, Bounds tail) {
+    depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __restrict__ w, Tiling t,
+                             T* __restrict__ y, float* __restrict__ statistics, const float* __restrict__ bias,
+                             Bounds tail) {
   const Lane<P> lane(t);
   const int in_rows = (t.rows - 1) * S + 3, in_cols = (t.cols - 1) * S + 3;
   float* const tile = shared_memory<float>();  // [in_rows, in_cols, channels]
@@ -157,7 +160,9 @@ depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __
       load(in + 2 * t.channels, d);
       float done[P];
       for (int p = 0; p < P; ++p) {
-        const auto row_of_taps = [&](int k) { return a[p] * taps[k][p] + b[p] * taps[k + 1][p] + d[p] * taps[k + 2][p]; };
+        const auto row_of_taps = [&](int k) {
+          return a[p] * taps[k][p] + b[p] * taps[k + 1][p] + d[p] * taps[k + 2][p];
+        };
         if (S == 1) {
           done[p] = last[p] + row_of_taps(6);
           last[p] = next[p] + row_of_taps(3);
@@ -171,7 +176,8 @@ depthwise_forward_kernel(const T* __restrict__ x, Before before, const float* __
       }
       if (r < 2 || (S == 2 && r % 2 != 0)) continue;
       const int oh = at.row + (r - 2) / S;
-      for (int p = 0; p < P; ++p) done[p] = widen(narrow<T>(clamp(done[p] + shift[p], tail)));  // statistics of what is stored
+      for (int p = 0; p < P; ++p)
+        done[p] = widen(narrow<T>(clamp(done[p] + shift[p], tail)));  // statistics of what is stored
       store(done, y + ((int64_t(at.n) * t.out_h + oh) * t.out_w + ow) * t.C + lane.c);
       sums.add(done);
     }
@@ -233,14 +239,14 @@ MNV2_DEVICE void load_gradient(const T* dy, const After& after, const AfterChann
 // rows at a time, which begin at even positions of the padded input.
 template <class T, int V, int P, int S>
 __global__ void __launch_bounds__(kMaxThreads, 2)
-depthwise_backward_kernel(const T* __restrict__ dy, After after, const T* __restrict__ x, Before before,
-                          const float* __restrict__ w, Tiling t, T* __restrict__ dx, float* __restrict__ partial) {
+    depthwise_backward_kernel(const T* __restrict__ dy, After after, const T* __restrict__ x, Before before,
+                              const float* __restrict__ w, Tiling t, T* __restrict__ dx, float* __restrict__ partial) {
   const Lane<P> lane(t);
   // Positions in the padded input: u = ih + top. Tiles start at multiples of S below the image.
   const int u0 = S == 1 ? t.top : t.top / 2 * 2, v0 = S == 1 ? t.left : t.left / 2 * 2;
   const int dy_rows = t.rows / S + (S == 1 ? 2 : 1), dy_cols = t.cols / S + (S == 1 ? 2 : 1);
-  T* const gradient = shared_memory<T>();                          // [dy_rows, dy_cols, channels]
-  T* const input = gradient + dy_rows * dy_cols * t.channels;      // [rows, cols, channels]
+  T* const gradient = shared_memory<T>();                      // [dy_rows, dy_cols, channels]
+  T* const input = gradient + dy_rows * dy_cols * t.channels;  // [rows, cols, channels]
   // The two tiles hold an even number of bytes only; the channels' parameters follow at 16.
   const size_t tiles = sizeof(T) * size_t(t.channels) * (dy_rows * dy_cols + t.rows * t.cols);
   AfterChannel* const channels = reinterpret_cast<AfterChannel*>(shared_memory<char>() + (tiles + 15) / 16 * 16);
@@ -353,14 +359,15 @@ depthwise_backward_kernel(const T* __restrict__ dy, After after, const T* __rest
 
   float* const shared = shared_memory<float>();
   float* const out = partial + int64_t(blockIdx.y) * 11 * t.C + lane.c;
-  sum_columns<11>(shared, t, lane,
-                  [&](int k, int p) {  // constant indices only: dw stays in registers
-                    float value = k == 9 ? s1[p] : s2[p];
+  sum_columns<11>(
+      shared, t, lane,
+      [&](int k, int p) {  // constant indices only: dw stays in registers
+        float value = k == 9 ? s1[p] : s2[p];
 #pragma unroll
-                    for (int j = 0; j < 9; ++j) value = k == j ? dw[j][p] : value;
-                    return value;
-                  },
-                  [&](int k, int p, float sum) { out[k * t.C + p] = sum; });
+        for (int j = 0; j < 9; ++j) value = k == j ? dw[j][p] : value;
+        return value;
+      },
+      [&](int k, int p, float sum) { out[k * t.C + p] = sum; });
 }
 
 // The blocks, the threads and the tiling for tiles of at most kTile columns; a thread takes
@@ -377,9 +384,11 @@ struct Plan {
       const int64_t even = ceil_div(size, per_thread) * per_thread;
       return even < tile ? even : tile;
     };
-    const int64_t rows = tile_of(height), cols = tile_of(width), down = ceil_div(height, rows), across = ceil_div(width, cols);
-    tiling = {int(s.H), int(s.W), int(s.out_h()), int(s.out_w()), int(s.top), int(s.left), s.C, int(channels),
-              int(rows), int(cols), int(down), int(across), int(s.N * down * across)};
+    const int64_t rows = tile_of(height), cols = tile_of(width), down = ceil_div(height, rows),
+                  across = ceil_div(width, cols);
+    tiling = {int(s.H),    int(s.W),    int(s.out_h()),          int(s.out_w()), int(s.top),
+              int(s.left), s.C,         int(channels),           int(rows),      int(cols),
+              int(down),   int(across), int(s.N * down * across)};
     const int64_t wanted = tiling.count, limit = kBlocks / groups > 1 ? kBlocks / groups : 1;
     blocks = dim3(unsigned(groups), unsigned(wanted < limit ? wanted : limit));
     threads = dim3(unsigned(channels / P * (cols / per_thread)));
@@ -410,8 +419,9 @@ void backward(const T* dy, const NormGrad* after, const T* x, const Norm* before
   After a{};
   if (after) {
     const Norm& n = after->norm;
-    a = {after->y, n.mean, n.rstd, n.gamma, n.beta, after->dgamma, after->dbeta, bounds_of(n.act),
-         float(s.N * s.out_h() * s.out_w())};
+    a = {after->y,     n.mean,           n.rstd,
+         n.gamma,      n.beta,           after->dgamma,
+         after->dbeta, bounds_of(n.act), float(s.N * s.out_h() * s.out_w())};
   }
   const size_t channels = size_t(t.channels), border = S == 1 ? 2 : 1;
   const size_t tiles = channels * sizeof(T) * ((t.rows / S + border) * (t.cols / S + border) + t.rows * t.cols);
@@ -436,7 +446,8 @@ void forward_any(const T* x, const Norm* before, const float* w, const Depthwise
 
 template <class T>
 void backward_any(const T* dy, const NormGrad* after, const T* x, const Norm* before, const float* w,
-                  const DepthwiseShape& s, T* dx, float* dw, float* dgamma, float* dbeta, float* workspace, Stream stream) {
+                  const DepthwiseShape& s, T* dx, float* dw, float* dgamma, float* dbeta, float* workspace,
+                  Stream stream) {
   const bool vector = vectorizable<T>(s.C, dy, x, dx, after ? after->y : nullptr);
   const auto run = s.stride == 1 ? (vector ? backward<T, kVector<T>, 2, 1> : backward<T, 1, 1, 1>)
                                  : (vector ? backward<T, kVector<T>, 2, 2> : backward<T, 1, 1, 2>);
@@ -450,7 +461,8 @@ void depthwise_forward(Type type, const void* x, const Norm* before, const float
   if (type == Type::float32)
     forward_any(static_cast<const float*>(x), before, w, s, static_cast<float*>(y), after, workspace, stream, tail);
   else
-    forward_any(static_cast<const bfloat16*>(x), before, w, s, static_cast<bfloat16*>(y), after, workspace, stream, tail);
+    forward_any(static_cast<const bfloat16*>(x), before, w, s, static_cast<bfloat16*>(y), after, workspace, stream,
+                tail);
 }
 
 void depthwise_backward(Type type, const void* dy, const NormGrad* after, const void* x, const Norm* before,

@@ -16,8 +16,14 @@ struct Layer {
   std::vector<float> gamma, beta, mean, var, rstd, dgamma, dbeta;
   Act act;
   Layer(int64_t C, Act a)
-      : gamma(random_tensor<float>(C, 1.5, 0.5)), beta(random_tensor<float>(C, 1, 1)), mean(poisoned<float>(C)),
-        var(poisoned<float>(C)), rstd(poisoned<float>(C)), dgamma(poisoned<float>(C)), dbeta(poisoned<float>(C)), act(a) {}
+      : gamma(random_tensor<float>(C, 1.5, 0.5)),
+        beta(random_tensor<float>(C, 1, 1)),
+        mean(poisoned<float>(C)),
+        var(poisoned<float>(C)),
+        rstd(poisoned<float>(C)),
+        dgamma(poisoned<float>(C)),
+        dbeta(poisoned<float>(C)),
+        act(a) {}
   cuda::Norm norm() const { return {mean.data(), rstd.data(), gamma.data(), beta.data(), act}; }
   Problem problem(const Vec& x, int64_t C) const {
     return {int64_t(x.size()) / C, C, act, 1e-5, true, x, {}, exactly(gamma), exactly(beta), Vec(C), Vec(C)};
@@ -25,7 +31,8 @@ struct Layer {
   template <class T>  // statistics of x, as the layer's own forward pass leaves them
   void settle(const std::vector<T>& x) {
     const Forward f = reference(problem(exactly(x), int64_t(gamma.size())));
-    for (size_t c = 0; c < gamma.size(); ++c) mean[c] = float(f.mean[c]), var[c] = float(f.var[c]), rstd[c] = float(f.rstd[c]);
+    for (size_t c = 0; c < gamma.size(); ++c)
+      mean[c] = float(f.mean[c]), var[c] = float(f.var[c]), rstd[c] = float(f.rstd[c]);
   }
 };
 
@@ -60,7 +67,8 @@ void check(Report& report, const DepthwiseShape& s, bool with_before, bool with_
   double statistics_error = 0;
   Vec dy = exactly(dz);
   if (with_after) {
-    statistics_error = std::max({error_of(after.mean, z.mean), error_of(after.var, z.var), error_of(after.rstd, z.rstd)});
+    statistics_error =
+        std::max({error_of(after.mean, z.mean), error_of(after.var, z.var), error_of(after.rstd, z.rstd)});
     for (int64_t i = 0; i < ny; ++i)
       if (std::abs(z.pre[i]) < 1e-2 || std::abs(z.pre[i] - 6) < 1e-2) dz[i] = narrow<T>(0.f);
     const Grads g = reference_backward(second, z, exactly(dz));
@@ -72,9 +80,10 @@ void check(Report& report, const DepthwiseShape& s, bool with_before, bool with_
   for (int64_t i = 0; i < nx; ++i) want_dx[i] = !with_before || passes(before.act, a.pre[i]) ? da[i] : 0;
 
   const cuda::NormGrad behind{after.norm(), y.data(), after.dgamma.data(), after.dbeta.data()};
-  cuda::depthwise_backward(type, dz.data(), with_after ? &behind : nullptr, x.data() + skew, with_before ? &norm : nullptr,
-                           w.data(), s, dx.data(), dw.data(), with_before ? before.dgamma.data() : nullptr,
-                           with_before ? before.dbeta.data() : nullptr, workspace.data(), nullptr);
+  cuda::depthwise_backward(type, dz.data(), with_after ? &behind : nullptr, x.data() + skew,
+                           with_before ? &norm : nullptr, w.data(), s, dx.data(), dw.data(),
+                           with_before ? before.dgamma.data() : nullptr, with_before ? before.dbeta.data() : nullptr,
+                           workspace.data(), nullptr);
 
   for (int64_t i = 0; i < nx; ++i) {  // the sums, too, are those of the dx that was stored
     want_dbeta[i % C] += widen(dx[i]);
@@ -85,8 +94,8 @@ void check(Report& report, const DepthwiseShape& s, bool with_before, bool with_
   auto only_dx = poisoned<T>(nx);
   auto only_dw = poisoned<float>(C * 9);
   const auto again = [&](T* to_dx, float* to_dw) {
-    cuda::depthwise_backward(type, dz.data(), with_after ? &behind : nullptr, x.data() + skew, nullptr, w.data(), s, to_dx,
-                             to_dw, nullptr, nullptr, workspace.data(), nullptr);
+    cuda::depthwise_backward(type, dz.data(), with_after ? &behind : nullptr, x.data() + skew, nullptr, w.data(), s,
+                             to_dx, to_dw, nullptr, nullptr, workspace.data(), nullptr);
   };
   if (!with_before) again(only_dx.data(), nullptr), again(nullptr, only_dw.data());
   const bool same = with_before || (only_dx == dx && only_dw == dw);
@@ -113,15 +122,19 @@ void check_folded(Report& report, const DepthwiseShape& s, Act first, Act last) 
   const auto type = sizeof(T) == 4 ? cuda::Type::float32 : cuda::Type::bfloat16;
   const int64_t C = s.C, nx = s.N * s.H * s.W * C, ny = s.N * s.out_h() * s.out_w() * C;
   const auto x = random_tensor<T>(nx, 0.5, 2);
-  const auto w = random_tensor<float>(C * 9, 0, 0.5), before = random_tensor<float>(C, 1, 1), after = random_tensor<float>(C, 1, 1);
-  const auto act = [](Act a, double v) { return a == Act::none ? v : std::min(std::max(v, 0.0), a == Act::relu ? INFINITY : 6.0); };
+  const auto w = random_tensor<float>(C * 9, 0, 0.5), before = random_tensor<float>(C, 1, 1),
+             after = random_tensor<float>(C, 1, 1);
+  const auto act = [](Act a, double v) {
+    return a == Act::none ? v : std::min(std::max(v, 0.0), a == Act::relu ? INFINITY : 6.0);
+  };
   Vec want(ny);
   for (int64_t o = 0; o < ny; ++o) want[o] = after[o % C];
   each_product(s, [&](int64_t i, int64_t k, int64_t o) { want[o] += act(first, widen(x[i]) + before[i % C]) * w[k]; });
   for (double& v : want) v = act(last, v);
   auto y = poisoned<T>(ny);
   auto workspace = poisoned<float>(cuda::workspace_floats(C));
-  const cuda::Norm head{nullptr, nullptr, nullptr, before.data(), first}, tail{nullptr, nullptr, nullptr, after.data(), last};
+  const cuda::Norm head{nullptr, nullptr, nullptr, before.data(), first},
+      tail{nullptr, nullptr, nullptr, after.data(), last};
   cuda::depthwise_forward(type, x.data(), &head, w.data(), s, y.data(), nullptr, workspace.data(), nullptr, &tail);
   char name[96];
   std::snprintf(name, sizeof name, "%s folded [%ld, %3ld, %2ld, %2ld] stride %ld", type_name<T>(), long(s.N), long(s.C),
@@ -151,7 +164,8 @@ void check_type(Report& report) {
           const int64_t C = 8 * (1 + pick(6)), odd = stride == 2 && size % 2 == 0 ? 0 : 1;
           check<T>(report, {2, C, size, size + 2, stride, 1, 1, 1, 1}, before, after, 0);
           check<T>(report, {1, C, size, size, stride, odd, odd, 1, 1}, before, after, 0);
-          check<T>(report, {1, C, size, size + 1, stride, pick(3), pick(3), pick(3), pick(3)}, before, after, size == 15);
+          check<T>(report, {1, C, size, size + 1, stride, pick(3), pick(3), pick(3), pick(3)}, before, after,
+                   size == 15);
         }
   }
   check<T>(report, {2, 960, 7, 7, 1, 1, 1, 1, 1}, true, true, 0);

@@ -27,8 +27,12 @@ struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
-struct uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 
 inline dim3 gridDim, blockDim, blockIdx, threadIdx;
 
@@ -98,14 +102,16 @@ inline void __syncthreads() { mnv2::emulation::barrier(); }
 namespace mnv2::cuda {
 
 template <class T>
-T* shared_memory() { return reinterpret_cast<T*>(emulation::shared.data()); }
+T* shared_memory() {
+  return reinterpret_cast<T*>(emulation::shared.data());
+}
 
 // What a card of any generation from sm_80 refuses is refused here too.
 template <class... Formal, class... Actual>
 void launch(void (*kernel)(Formal...), dim3 grid, dim3 block, size_t shared_bytes, Stream, Actual... args) {
   const unsigned threads = block.x * block.y * block.z;
-  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 ||
-      grid.z > 65535 || shared_bytes > 48 * 1024)
+  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
+      shared_bytes > 48 * 1024)
     throw std::invalid_argument("not a launchable grid");
   gridDim = grid, blockDim = block;
   const std::function<void()> body = [&] { kernel(args...); };

@@ -33,11 +33,24 @@ void launch(void (*kernel)(Formal...), dim3 grid, dim3 block, size_t shared_byte
 namespace mnv2::cuda {
 
 // The machine word that moves n bytes at once.
-template <int n> struct Word;
-template <> struct Word<2> { using type = uint16_t; };
-template <> struct Word<4> { using type = uint32_t; };
-template <> struct Word<8> { using type = uint2; };
-template <> struct Word<16> { using type = uint4; };
+template <int n>
+struct Word;
+template <>
+struct Word<2> {
+  using type = uint16_t;
+};
+template <>
+struct Word<4> {
+  using type = uint32_t;
+};
+template <>
+struct Word<8> {
+  using type = uint2;
+};
+template <>
+struct Word<16> {
+  using type = uint4;
+};
 
 // V elements in one access. The pointer must be aligned to all of them.
 template <int V, class T>

@@ -54,8 +54,10 @@ MNV2_DEVICE void sample(const uint8_t* image, const Source& s, const AugmentDraw
 // ITU-R 601 luma; one channel is its own grey, a fourth is left out.
 template <int C>
 MNV2_DEVICE float grey(const float (&p)[C]) {
-  if constexpr (C >= 3) return 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2];
-  else return p[0];
+  if constexpr (C >= 3)
+    return 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2];
+  else
+    return p[0];
 }
 
 // The sum over the block's threads, in all of them.
@@ -88,8 +90,8 @@ __global__ void __launch_bounds__(kThreads) grey_sums_kernel(Source s, float* __
 }
 
 template <class T, int C>
-__global__ void __launch_bounds__(kThreads) load_images_kernel(Source s, Preprocess p, const float* __restrict__ partial,
-                                                               T* __restrict__ out) {
+__global__ void __launch_bounds__(kThreads)
+    load_images_kernel(Source s, Preprocess p, const float* __restrict__ partial, T* __restrict__ out) {
   const int64_t n = blockIdx.y, index = s.indices[n];
   const AugmentDraw* draw = s.draws ? s.draws + n : nullptr;
   const int pixels = s.height * s.width, first = blockIdx.x * kThreads, pixel = first + threadIdx.x;
@@ -141,8 +143,12 @@ void load_as(const Source& s, const Preprocess& p, int64_t batch, T* out, float*
 }
 
 template <class T>
-void load_any(const Source& s, int64_t channels, const Preprocess& p, int64_t batch, T* out, float* workspace, Stream stream) {
-  const auto run = channels == 1 ? load_as<T, 1> : channels == 2 ? load_as<T, 2> : channels == 3 ? load_as<T, 3> : load_as<T, 4>;
+void load_any(const Source& s, int64_t channels, const Preprocess& p, int64_t batch, T* out, float* workspace,
+              Stream stream) {
+  const auto run = channels == 1   ? load_as<T, 1>
+                   : channels == 2 ? load_as<T, 2>
+                   : channels == 3 ? load_as<T, 3>
+                                   : load_as<T, 4>;
   run(s, p, batch, out, workspace, stream);
 }
 
@@ -153,11 +159,13 @@ int64_t images_workspace_floats(int64_t batch, int64_t height, int64_t width) {
 }
 
 void load_images(const uint8_t* store, int64_t count, int64_t height, int64_t width, int64_t channels,
-                 const int64_t* indices, const AugmentDraw* draws, int64_t batch, const Preprocess& p, Type type, void* out,
-                 float* workspace, Stream stream) {
+                 const int64_t* indices, const AugmentDraw* draws, int64_t batch, const Preprocess& p, Type type,
+                 void* out, float* workspace, Stream stream) {
   const Source s{store, count, int(height), int(width), indices, draws};
-  if (type == Type::float32) load_any(s, channels, p, batch, static_cast<float*>(out), workspace, stream);
-  else load_any(s, channels, p, batch, static_cast<bfloat16*>(out), workspace, stream);
+  if (type == Type::float32)
+    load_any(s, channels, p, batch, static_cast<float*>(out), workspace, stream);
+  else
+    load_any(s, channels, p, batch, static_cast<bfloat16*>(out), workspace, stream);
 }
 
 }  // namespace mnv2::cuda

@@ -32,8 +32,8 @@ void check(Report& report, const char* what, int channels, int height, int width
   }
   auto out = poisoned<T>(batch * size);
   auto workspace = poisoned<float>(cuda::images_workspace_floats(batch, height, width));
-  cuda::load_images(store->at(0), count, height, width, channels, indices.data(), augment ? draws.data() : nullptr, batch,
-                    p, type, out.data(), workspace.data(), nullptr);
+  cuda::load_images(store->at(0), count, height, width, channels, indices.data(), augment ? draws.data() : nullptr,
+                    batch, p, type, out.data(), workspace.data(), nullptr);
   char name[96];
   std::snprintf(name, sizeof name, "%s %-24s %2d x %2d, %d channels", type_name<T>(), what, height, width, channels);
   report.line(name, {{"pixels", error_of(out, want), 1e-4 + rounding<T>()}});
@@ -65,8 +65,8 @@ void check_outside(Report& report) {
   const std::vector<uint8_t> store(3 * 4, 100);
   const std::vector<int64_t> indices = {3, -1, 2};
   std::vector<float> out(12), workspace(3);
-  cuda::load_images(store.data(), 3, 2, 2, 1, indices.data(), nullptr, 3, {{1, 1, 1, 1}, {}}, cuda::Type::float32, out.data(),
-                    workspace.data(), nullptr);
+  cuda::load_images(store.data(), 3, 2, 2, 1, indices.data(), nullptr, 3, {{1, 1, 1, 1}, {}}, cuda::Type::float32,
+                    out.data(), workspace.data(), nullptr);
   bool right = true;
   for (int i = 0; i < 12; ++i) right = right && (i < 8 ? std::isnan(out[i]) : out[i] == 100);
   report.line("an index outside the store", {{"wrong", right ? 0.0 : 1.0, 0.0}});

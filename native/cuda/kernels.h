@@ -46,16 +46,16 @@ int64_t workspace_floats(int64_t C);
 void bn_statistics(Type, const void* x, int64_t rows, int64_t C, const Statistics&, float* workspace, Stream stream);
 
 // y = act(BatchNorm(x)) + residual with this batch's statistics; residual may be null.
-void bn_act_forward(Type, const void* x, const void* residual, const float* gamma, const float* beta, Act,
-                    int64_t rows, int64_t C, void* y, const Statistics&, float* workspace, Stream stream);
+void bn_act_forward(Type, const void* x, const void* residual, const float* gamma, const float* beta, Act, int64_t rows,
+                    int64_t C, void* y, const Statistics&, float* workspace, Stream stream);
 
 // y = act((x - mean) * rstd * gamma + beta) + residual: the writing half of the above, when a
 // depthwise epilogue has the statistics already, and evaluation mode.
 void norm_act(Type, const void* x, const void* residual, const Norm&, int64_t rows, int64_t C, void* y, Stream stream);
 
 // Gradient of bn_act_forward. The residual's gradient is dy itself. dx may be null.
-void bn_act_backward(Type, const void* dy, const void* x, const Norm&, int64_t rows, int64_t C, void* dx,
-                     float* dgamma, float* dbeta, float* workspace, Stream stream);
+void bn_act_backward(Type, const void* dy, const void* x, const Norm&, int64_t rows, int64_t C, void* dx, float* dgamma,
+                     float* dbeta, float* workspace, Stream stream);
 
 // Gradient of norm_act, whose mean and rstd are constants (evaluation mode, a frozen BatchNorm).
 // dx may be null; dgamma and dbeta may both be null.

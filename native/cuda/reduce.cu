@@ -68,8 +68,8 @@ constexpr size_t kShared = kColumns * kDepth * sizeof(double);
 int64_t workspace_floats(int64_t C) { return kBlocks * 3 * 256 + 11 * C; }
 
 void finish_moments(const float* partial, int64_t blocks, int64_t C, const Statistics& out, Stream stream) {
-  launch(finish_moments_kernel, dim3(unsigned(ceil_div(C, kColumns))), dim3(kColumns, kDepth), kShared, stream,
-         partial, blocks, C, out);
+  launch(finish_moments_kernel, dim3(unsigned(ceil_div(C, kColumns))), dim3(kColumns, kDepth), kShared, stream, partial,
+         blocks, C, out);
 }
 
 void finish_sums(const float* partial, int64_t blocks, int64_t pitch, int64_t K, int64_t C, const float* scale,

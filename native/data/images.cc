@@ -29,7 +29,8 @@ uint64_t mix(uint64_t x) {
 /** Counter-based random numbers: number `slot` of one image in one epoch. */
 struct Stream {
   uint64_t key;
-  Stream(uint64_t seed, uint64_t epoch, int64_t index) : key(mix(mix(mix(seed) ^ epoch) ^ static_cast<uint64_t>(index))) {}
+  Stream(uint64_t seed, uint64_t epoch, int64_t index)
+      : key(mix(mix(mix(seed) ^ epoch) ^ static_cast<uint64_t>(index))) {}
   uint64_t bits(uint64_t slot) const { return mix(key ^ mix(slot)); }
   /** uniform in [low, high) */
   float between(uint64_t slot, float low, float high) const {
@@ -38,7 +39,8 @@ struct Stream {
 };
 
 std::string shape_text(int64_t count, int height, int width, int channels) {
-  return "[" + std::to_string(count) + ", " + std::to_string(height) + ", " + std::to_string(width) + ", " + std::to_string(channels) + "]";
+  return "[" + std::to_string(count) + ", " + std::to_string(height) + ", " + std::to_string(width) + ", " +
+         std::to_string(channels) + "]";
 }
 
 [[noreturn]] void refuse_file(const std::string& path, const std::string& doing, int error) {
@@ -82,7 +84,8 @@ bool moves_pixels_only(const float* m, int height, int width) {
   const bool straight = std::fabs(m[0]) == 1 && std::fabs(m[4]) == 1 && m[1] == 0 && m[3] == 0;
   const bool turned = std::fabs(m[1]) == 1 && std::fabs(m[3]) == 1 && m[0] == 0 && m[4] == 0 && height == width;
   if (!(straight || turned) || !whole(m[2]) || !whole(m[5])) return false;
-  const float x_end = m[0] * (width - 1) + m[1] * (height - 1) + m[2], y_end = m[3] * (width - 1) + m[4] * (height - 1) + m[5];
+  const float x_end = m[0] * (width - 1) + m[1] * (height - 1) + m[2],
+              y_end = m[3] * (width - 1) + m[4] * (height - 1) + m[5];
   auto inside = [](float v, int size) { return v >= 0 && v <= static_cast<float>(size - 1); };
   return inside(m[2], width) && inside(m[5], height) && inside(x_end, width) && inside(y_end, height);
 }
@@ -107,7 +110,9 @@ MNV2_CLONES void normalise(const uint8_t* in, int64_t pixels, const Preprocess& 
 
 template <int C>
 void move_pixels(const uint8_t* in, int height, int width, const float* m, const Preprocess& p, float* out) {
-  const auto step = [&](float dx, float dy) { return (static_cast<int64_t>(dy) * width + static_cast<int64_t>(dx)) * C; };
+  const auto step = [&](float dx, float dy) {
+    return (static_cast<int64_t>(dy) * width + static_cast<int64_t>(dx)) * C;
+  };
   const int64_t start = step(m[2], m[5]), along = step(m[0], m[3]), down = step(m[1], m[4]);
   for (int y = 0; y < height; y++) {
     const uint8_t* from = in + start + y * down;
@@ -119,7 +124,9 @@ void move_pixels(const uint8_t* in, int height, int width, const float* m, const
 
 template <int C>
 MNV2_CLONES void warp(const uint8_t* in, int height, int width, const float* m, float* out) {
-  auto inside = [&](float x, float y) { return x >= 0 && y >= 0 && x <= static_cast<float>(width - 1) && y <= static_cast<float>(height - 1); };
+  auto inside = [&](float x, float y) {
+    return x >= 0 && y >= 0 && x <= static_cast<float>(width - 1) && y <= static_cast<float>(height - 1);
+  };
   for (int y = 0; y < height; y++) {
     const float row_x = m[1] * y + m[2], row_y = m[4] * y + m[5];
     // A row is a straight line, so its ends say whether any of it leaves the image.
@@ -130,11 +137,14 @@ MNV2_CLONES void warp(const uint8_t* in, int height, int width, const float* m, 
         sx = mirror(sx, width);
         sy = mirror(sy, height);
       }
-      const int x0 = std::clamp(static_cast<int>(sx), 0, width - 1), y0 = std::clamp(static_cast<int>(sy), 0, height - 1);
+      const int x0 = std::clamp(static_cast<int>(sx), 0, width - 1),
+                y0 = std::clamp(static_cast<int>(sy), 0, height - 1);
       const int x1 = std::min(x0 + 1, width - 1), y1 = std::min(y0 + 1, height - 1);
       const float fx = sx - x0, fy = sy - y0;
-      const uint8_t *a = in + (static_cast<int64_t>(y0) * width + x0) * C, *b = in + (static_cast<int64_t>(y0) * width + x1) * C;
-      const uint8_t *c = in + (static_cast<int64_t>(y1) * width + x0) * C, *d = in + (static_cast<int64_t>(y1) * width + x1) * C;
+      const uint8_t *a = in + (static_cast<int64_t>(y0) * width + x0) * C,
+                    *b = in + (static_cast<int64_t>(y0) * width + x1) * C;
+      const uint8_t *c = in + (static_cast<int64_t>(y1) * width + x0) * C,
+                    *d = in + (static_cast<int64_t>(y1) * width + x1) * C;
       for (int k = 0; k < C; k++) {
         const float top = a[k] + fx * (b[k] - a[k]), bottom = c[k] + fx * (d[k] - c[k]);
         out[k] = top + fy * (bottom - top);
@@ -198,7 +208,8 @@ struct Filter {
     const double ratio = static_cast<double>(from) / to, support = std::max(ratio, 1.0);
     const auto window = [&](int i) {
       const double centre = (i + 0.5) * ratio;
-      return std::pair(std::max(static_cast<int>(centre - support + 0.5), 0), std::min(static_cast<int>(centre + support + 0.5), from));
+      return std::pair(std::max(static_cast<int>(centre - support + 0.5), 0),
+                       std::min(static_cast<int>(centre + support + 0.5), from));
     };
     for (int i = 0; i < to; i++) taps = std::max(taps, window(i).second - window(i).first);
     weights.assign(static_cast<size_t>(to) * taps, 0);
@@ -208,7 +219,8 @@ struct Filter {
       const auto [first, end] = window(i);
       start[i] = std::min(first, from - taps);
       double sum = 0;
-      for (int k = first; k < end; k++) sum += real[k - first] = std::max(1 - std::fabs((k + 0.5 - centre) / support), 0.0);
+      for (int k = first; k < end; k++)
+        sum += real[k - first] = std::max(1 - std::fabs((k + 0.5 - centre) / support), 0.0);
       int32_t* w = weights.data() + static_cast<size_t>(i) * taps - start[i];
       for (int k = first; k < end; k++) w[k] = static_cast<int32_t>(0.5 + real[k - first] / sum * (1 << kBits));
     }
@@ -220,7 +232,8 @@ constexpr int32_t kHalf = 1 << (Filter::kBits - 1);
 
 using Four = int32_t __attribute__((vector_size(16), aligned(4), may_alias));
 
-/** Whole rows become integers and bytes again in vector loops; in between a pixel and the number after it are one vector. */
+/** Whole rows become integers and bytes again in vector loops; in between a pixel and the number after it are one
+ * vector. */
 MNV2_CLONES void resample_across(const uint8_t* in, int height, int width, const Filter& f, uint8_t* out, int to) {
   // Local pointers: bytes may alias anything, and f's own would be read again after every store.
   const int32_t* const weights = f.weights.data();
@@ -293,7 +306,8 @@ AugmentDraw draw(const Augment& a, int height, int width, uint64_t seed, uint64_
     }
   }
   const float side = random.between(kScale, a.scale_min, a.scale_max);
-  const float angle = a.rotate_deg == 0 ? 0 : random.between(kRotate, -a.rotate_deg, a.rotate_deg) * 0.017453292519943295f;
+  const float angle =
+      a.rotate_deg == 0 ? 0 : random.between(kRotate, -a.rotate_deg, a.rotate_deg) * 0.017453292519943295f;
   const float cosine = std::cos(angle) * side, sine = std::sin(angle) * side;
   AugmentDraw d;
   d.matrix[0] = cosine * xx - sine * yx;
@@ -312,10 +326,12 @@ AugmentDraw draw(const Augment& a, int height, int width, uint64_t seed, uint64_
   return d;
 }
 
-ImageStore::ImageStore(int64_t count, int height, int width, int channels) : count_(count), height_(height), width_(width), channels_(channels) {
+ImageStore::ImageStore(int64_t count, int height, int width, int channels)
+    : count_(count), height_(height), width_(width), channels_(channels) {
   const auto text = shape_text(count, height, width, channels);
   if (count < 1 || height < 1 || width < 1 || channels < 1 || channels > 4) {
-    throw Failure("USAGE", "image store: expected a count, height and width of at least 1 and 1 to 4 channels, got " + text);
+    throw Failure("USAGE",
+                  "image store: expected a count, height and width of at least 1 and 1 to 4 channels, got " + text);
   }
   image_bytes_ = static_cast<int64_t>(height) * width * channels;
   if (image_bytes_ > (int64_t{1} << 31) || count > (int64_t{1} << 46) / image_bytes_) {
@@ -326,15 +342,18 @@ ImageStore::ImageStore(int64_t count, int height, int width, int channels) : cou
 
 std::shared_ptr<ImageStore> ImageStore::in_memory(int64_t count, int height, int width, int channels) {
   std::shared_ptr<ImageStore> store(new ImageStore(count, height, width, channels));
-  void* bytes = ::mmap(nullptr, count * store->image_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* bytes =
+      ::mmap(nullptr, count * store->image_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (bytes == MAP_FAILED) {
-    throw Failure("OUT_OF_MEMORY", "image store: no memory for " + shape_text(count, height, width, channels) + " images. Use a smaller image size.");
+    throw Failure("OUT_OF_MEMORY", "image store: no memory for " + shape_text(count, height, width, channels) +
+                                       " images. Use a smaller image size.");
   }
   store->bytes_ = static_cast<uint8_t*>(bytes);
   return store;
 }
 
-std::shared_ptr<ImageStore> ImageStore::map_file(const std::string& path, int64_t count, int height, int width, int channels, bool create) {
+std::shared_ptr<ImageStore> ImageStore::map_file(const std::string& path, int64_t count, int height, int width,
+                                                 int channels, bool create) {
   std::shared_ptr<ImageStore> store(new ImageStore(count, height, width, channels));
   const int64_t bytes = count * store->image_bytes_;
   File file(::open(path.c_str(), create ? O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0644));
@@ -348,8 +367,10 @@ std::shared_ptr<ImageStore> ImageStore::map_file(const std::string& path, int64_
     struct stat facts;
     if (::fstat(file.fd, &facts) != 0) refuse_file(path, "read its size", errno);
     if (facts.st_size != bytes) {
-      throw Failure("DATA", "image store " + path + ": expected " + std::to_string(bytes) + " bytes for " + shape_text(count, height, width, channels) +
-                                ", found " + std::to_string(static_cast<int64_t>(facts.st_size)) + ". Delete the file; it will be made again.");
+      throw Failure("DATA", "image store " + path + ": expected " + std::to_string(bytes) + " bytes for " +
+                                shape_text(count, height, width, channels) + ", found " +
+                                std::to_string(static_cast<int64_t>(facts.st_size)) +
+                                ". Delete the file; it will be made again.");
     }
   }
   void* map = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, create ? MAP_SHARED : MAP_PRIVATE, file.fd, 0);
@@ -391,7 +412,8 @@ uint64_t ImageStore::hash(int64_t index) const {
 
 bool ImageStore::equal(int64_t a, int64_t b) const { return std::memcmp(at(a), at(b), image_bytes_) == 0; }
 
-void ImageStore::load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch, float* out) const {
+void ImageStore::load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed,
+                      uint64_t epoch, float* out) const {
   AugmentDraw drawn;
   if (augment) drawn = draw(*augment, height_, width_, seed, epoch, index);
   const AugmentDraw* d = augment ? &drawn : nullptr;

@@ -48,7 +48,8 @@ class ImageStore {  // [count, height, width, channels] uint8
    * `create`: makes (or overwrites) the file, zero-filled and with its disk space reserved, and writes go to it.
    * Otherwise the file must have the right size, and writes stay private to this store.
    */
-  static std::shared_ptr<ImageStore> map_file(const std::string& path, int64_t count, int height, int width, int channels, bool create);
+  static std::shared_ptr<ImageStore> map_file(const std::string& path, int64_t count, int height, int width,
+                                              int channels, bool create);
   ~ImageStore();
   ImageStore(const ImageStore&) = delete;
   ImageStore& operator=(const ImageStore&) = delete;
@@ -77,7 +78,8 @@ class ImageStore {  // [count, height, width, channels] uint8
    * mirrored at the borders. Then brightness, contrast (about the image's mean grey) and saturation (about each
    * pixel's grey), a clamp to [0, 255], and the preprocessing.
    */
-  void load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch, float* out) const;
+  void load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch,
+            float* out) const;
 
  private:
   ImageStore(int64_t count, int height, int width, int channels);

@@ -17,9 +17,9 @@
 namespace mnv2 {
 namespace {
 
-constexpr size_t kHeader = 64;           // keeps what follows aligned for AVX-512
-constexpr size_t kSmall = 64 << 10;      // below this malloc is as good
-constexpr size_t kHuge = 2 << 20;        // a huge page
+constexpr size_t kHeader = 64;       // keeps what follows aligned for AVX-512
+constexpr size_t kSmall = 64 << 10;  // below this malloc is as good
+constexpr size_t kHuge = 2 << 20;    // a huge page
 
 struct Header {
   size_t size;  // of the whole block, 0: straight from malloc
@@ -105,8 +105,10 @@ void release(void* data) {
   if (!data) return;
   void* block = static_cast<char*>(data) - kHeader;
   const size_t size = static_cast<Header*>(block)->size;
-  if (size == 0) std::free(block);
-  else cache().give(block, size);
+  if (size == 0)
+    std::free(block);
+  else
+    cache().give(block, size);
 }
 
 void* obtain(size_t n) {

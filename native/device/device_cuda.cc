@@ -34,8 +34,8 @@ DeviceMemory cuda_memory(at::Device device) {
   using namespace c10::cuda::CUDACachingAllocator;
   const auto stats = getDeviceStats(device.index());
   const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  return {static_cast<double>(stats.allocated_bytes[all].current), static_cast<double>(stats.reserved_bytes[all].current),
-          static_cast<double>(stats.allocated_bytes[all].peak)};
+  return {static_cast<double>(stats.allocated_bytes[all].current),
+          static_cast<double>(stats.reserved_bytes[all].current), static_cast<double>(stats.allocated_bytes[all].peak)};
 }
 
 void cuda_synchronize() { c10::cuda::getCurrentCUDAStream().synchronize(); }

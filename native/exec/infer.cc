@@ -40,8 +40,11 @@ namespace {
 using Schema = c10::optional<c10::OperatorHandle>;
 
 const Schema& schema(int which) {
-  auto find = [](const char* name, const char* overload) { return c10::Dispatcher::singleton().findSchema({name, overload}); };
-  static const Schema all[] = {find("mkldnn::_convolution_pointwise", ""), find("mkldnn::_convolution_pointwise", "binary"),
+  auto find = [](const char* name, const char* overload) {
+    return c10::Dispatcher::singleton().findSchema({name, overload});
+  };
+  static const Schema all[] = {find("mkldnn::_convolution_pointwise", ""),
+                               find("mkldnn::_convolution_pointwise", "binary"),
                                find("mkldnn::_reorder_convolution_weight", "")};
   return all[which];
 }
@@ -72,17 +75,23 @@ Folded fold(const Graph& g, const Step& step, const std::function<const at::Tens
   return {weight.contiguous(), bias};
 }
 
-/** Where our CUDA depthwise kernel runs a step: 3x3, one filter a channel, float32 weights, no route of libtorch's asked for. */
+/** Where our CUDA depthwise kernel runs a step: 3x3, one filter a channel, float32 weights, no route of libtorch's
+ * asked for. */
 bool cuda_kernel_takes(const Graph& g, const Step& step) {
   const auto& conv = g.nodes[step.conv];
-  if (conv.op != "depthwiseConv2d" || g.nodes[conv.inputs[1]].dtype != at::kFloat || conv.attrs.text("route") == "cudnn" || conv.attrs.text("route") == "native") return false;
+  if (conv.op != "depthwiseConv2d" || g.nodes[conv.inputs[1]].dtype != at::kFloat ||
+      conv.attrs.text("route") == "cudnn" || conv.attrs.text("route") == "native")
+    return false;
   const auto &w = g.nodes[conv.inputs[1]].shape, &x = g.nodes[conv.inputs[0]].shape;
-  const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation");
+  const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"),
+             dilation = conv.attrs.integers("dilation");
   const bool small = std::all_of(pads.begin(), pads.end(), [](int64_t p) { return p <= 2; });
-  return w[0] == x[1] && w[2] == 3 && w[3] == 3 && small && stride[0] == stride[1] && stride[0] <= 2 && dilation[0] == 1 && dilation[1] == 1;
+  return w[0] == x[1] && w[2] == 3 && w[3] == 3 && small && stride[0] == stride[1] && stride[0] <= 2 &&
+         dilation[0] == 1 && dilation[1] == 1;
 }
 
-void pack(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value, bool bf16, PackedConv& out) {
+void pack(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value, bool bf16,
+          PackedConv& out) {
   auto [weight, bias] = fold(g, step, value);
   const auto type = bf16 && weight.scalar_type() == at::kFloat ? at::kBFloat16 : weight.scalar_type();
   const auto p = g.nodes[step.conv].attrs.integers("padding");
@@ -135,7 +144,8 @@ c10::optional<Act> act_of(const Clamp& clamp) {
  * Convolutions in a row, each the other's only reader. cuDNN's leave bias and activation to what follows: a depthwise
  * kernel applies them while loading and its own while storing, otherwise one pass does, residual included.
  */
-at::Tensor run_on_cuda(const Graph& g, const std::vector<Step*>& steps, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
+at::Tensor run_on_cuda(const Graph& g, const std::vector<Step*>& steps,
+                       const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
   auto x = value(g.nodes[steps.front()->conv].inputs[0]);
   BiasAct left;  // what x still lacks
   for (size_t i = 0; i < steps.size(); i++) {
@@ -148,10 +158,12 @@ at::Tensor run_on_cuda(const Graph& g, const std::vector<Step*>& steps, const st
     }
     const auto type = bf16 && p.weight.scalar_type() == at::kFloat ? at::kBFloat16 : p.weight.scalar_type();
     x = x.to(type).contiguous(at::MemoryFormat::ChannelsLast);
-    const auto stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation"), ends = conv.attrs.integers("padding");
+    const auto stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation"),
+               ends = conv.attrs.integers("padding");
     const auto clamp = clamp_of(g, step.act);
     const auto act = act_of(clamp);
-    const auto residual = step.residual >= 0 ? value(step.residual).to(type).contiguous(at::MemoryFormat::ChannelsLast) : at::Tensor();
+    const auto residual =
+        step.residual >= 0 ? value(step.residual).to(type).contiguous(at::MemoryFormat::ChannelsLast) : at::Tensor();
     if (p.pads.size() == 4) {  // our kernel's
       x = cuda_depthwise_folded(x, left, p.weight, stride[0], p.pads, act ? BiasAct{p.bias, *act} : BiasAct{p.bias});
       left = {};
@@ -161,7 +173,8 @@ at::Tensor run_on_cuda(const Graph& g, const std::vector<Step*>& steps, const st
     }
     if (ends[0] != ends[1] || ends[2] != ends[3]) x = at::constant_pad_nd(x, {ends[2], ends[3], ends[0], ends[1]}, 0);
     const auto pads = ends[0] != ends[1] || ends[2] != ends[3] ? std::vector<int64_t>{0, 0} : p.pads;
-    x = at::conv2d(x, p.weight, {}, stride, pads, dilation, conv.op == "conv2d" ? conv.attrs.integer("groups") : x.size(1));
+    x = at::conv2d(x, p.weight, {}, stride, pads, dilation,
+                   conv.op == "conv2d" ? conv.attrs.integer("groups") : x.size(1));
     x = x.contiguous(at::MemoryFormat::ChannelsLast);
     const bool simple = act && (type == at::kFloat || type == at::kBFloat16);
     if (simple && i + 1 < steps.size() && cuda_kernel_takes(g, *steps[i + 1])) {
@@ -179,7 +192,8 @@ at::Tensor run_on_cuda(const Graph& g, const std::vector<Step*>& steps, const st
 
 }  // namespace
 
-void refold(const Graph& g, std::vector<Step>& steps, const std::function<const at::Tensor&(int)>& stored, uint64_t version, bool bf16) {
+void refold(const Graph& g, std::vector<Step>& steps, const std::function<const at::Tensor&(int)>& stored,
+            uint64_t version, bool bf16) {
   for (auto& step : steps) {
     refold(g, step.parts, stored, version, bf16);
     if (step.kind != Step::Kind::fused_conv || step.packed->version == version) continue;
@@ -191,7 +205,8 @@ void refold(const Graph& g, std::vector<Step>& steps, const std::function<const 
 
 bool fused_convolution_available() { return schema(0) && schema(1) && schema(2); }
 
-at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
+at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value,
+                          uint64_t version, bool bf16) {
   const auto& conv = g.nodes[step.conv];
   const auto clamp = clamp_of(g, step.act);
   auto& p = *step.packed;
@@ -245,8 +260,8 @@ at::Tensor run_fused_conv(const Graph& g, Step& step, const std::function<const 
   }
   if (residual.defined() && step.act < 0) {
     residual = residual.to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    return call(schema(1), {x, residual, packed, bias, pads, stride, dilation, groups, std::string("add"), c10::IValue(),
-                            c10::IValue(), bounds, c10::IValue()});
+    return call(schema(1), {x, residual, packed, bias, pads, stride, dilation, groups, std::string("add"),
+                            c10::IValue(), c10::IValue(), bounds, c10::IValue()});
   }
   auto y = call(schema(0), {x, packed, bias, pads, stride, dilation, groups, attr, bounds, std::string("")});
   // act(conv) + residual is not a pattern oneDNN has in this order (the ReLU6-bottleneck ablation).
@@ -264,7 +279,8 @@ bool has_bf16_tiles() {
 #endif
 }
 
-std::shared_ptr<const SeparableBlock> pack_block(const Graph& g, const Step& step, const std::function<const at::Tensor&(int)>& value) {
+std::shared_ptr<const SeparableBlock> pack_block(const Graph& g, const Step& step,
+                                                 const std::function<const at::Tensor&(int)>& value) {
   std::vector<Folded> kept;
   std::vector<FoldedConv> convs;
   for (const auto& part : step.parts) {
@@ -274,8 +290,9 @@ std::shared_ptr<const SeparableBlock> pack_block(const Graph& g, const Step& ste
     const auto pads = conv.attrs.integers("padding");
     const auto clamp = clamp_of(g, part.act);
     const bool depthwise = conv.op == "depthwiseConv2d";
-    convs.push_back({weight.data_ptr<float>(), bias.defined() ? bias.data_ptr<float>() : nullptr, depthwise ? weight.size(0) : weight.size(1),
-                     weight.size(0), weight.size(2), conv.attrs.integers("stride")[0], pads[0], pads[2], pads[1], pads[3],
+    convs.push_back({weight.data_ptr<float>(), bias.defined() ? bias.data_ptr<float>() : nullptr,
+                     depthwise ? weight.size(0) : weight.size(1), weight.size(0), weight.size(2),
+                     conv.attrs.integers("stride")[0], pads[0], pads[2], pads[1], pads[3],
                      static_cast<float>(clamp.min), static_cast<float>(clamp.max)});
   }
   const size_t n = convs.size();
@@ -284,7 +301,8 @@ std::shared_ptr<const SeparableBlock> pack_block(const Graph& g, const Step& ste
 
 }  // namespace
 
-at::Tensor run_separable(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value, uint64_t version, bool bf16) {
+at::Tensor run_separable(const Graph& g, Step& step, const std::function<const at::Tensor&(int)>& value,
+                         uint64_t version, bool bf16) {
   auto x = value(g.nodes[step.parts.front().conv].inputs[0]);
 #ifdef MNV2_CUDA
   if (x.is_cuda()) {
@@ -294,12 +312,14 @@ at::Tensor run_separable(const Graph& g, Step& step, const std::function<const a
   }
 #endif
   const auto& node = g.nodes[step.node];
-  const bool ours = x.is_cpu() && g.nodes[g.nodes[step.parts.front().conv].inputs[1]].dtype == at::kFloat && x.numel() > 0 && !(bf16 && has_bf16_tiles());
+  const bool ours = x.is_cpu() && g.nodes[g.nodes[step.parts.front().conv].inputs[1]].dtype == at::kFloat &&
+                    x.numel() > 0 && !(bf16 && has_bf16_tiles());
   if (!ours) {
     at::Tensor last;
     int made = -1;
     for (auto& part : step.parts) {
-      last = run_fused_conv(g, part, [&](int n) -> const at::Tensor& { return n == made ? last : value(n); }, version, bf16);
+      last = run_fused_conv(
+          g, part, [&](int n) -> const at::Tensor& { return n == made ? last : value(n); }, version, bf16);
       made = part.node;
     }
     return last;
@@ -318,17 +338,21 @@ at::Tensor run_separable(const Graph& g, Step& step, const std::function<const a
   const bool planar = block->takes_planar() && x.is_contiguous();
   if (!planar) x = x.contiguous(at::MemoryFormat::ChannelsLast);
   const SeparableBlock::Size size{x.size(2), x.size(3)}, out = block->out(size);
-  TORCH_CHECK(out.H > 0 && out.W > 0, "convolution: an image of ", size.H, " x ", size.W, " is smaller than the kernel");
+  TORCH_CHECK(out.H > 0 && out.W > 0, "convolution: an image of ", size.H, " x ", size.W,
+              " is smaller than the kernel");
   at::Tensor residual;
-  if (step.parts.back().residual >= 0) residual = value(step.parts.back().residual).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  if (step.parts.back().residual >= 0)
+    residual = value(step.parts.back().residual).to(type).contiguous(at::MemoryFormat::ChannelsLast);
   auto y = at::empty({x.size(0), node.shape[1], out.H, out.W}, x.options(), at::MemoryFormat::ChannelsLast);
   auto run = [&](auto* null) {
     using T = std::remove_pointer_t<decltype(null)>;
     auto data = [](const at::Tensor& t) { return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr; };
     block->run<T>(data(x), planar, data(residual), x.size(0), size, data(y), at::get_num_threads(), parallel());
   };
-  if (bf16) run(static_cast<bfloat16*>(nullptr));
-  else run(static_cast<float*>(nullptr));
+  if (bf16)
+    run(static_cast<bfloat16*>(nullptr));
+  else
+    run(static_cast<float*>(nullptr));
   return y;
 }
 

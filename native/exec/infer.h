@@ -30,7 +30,8 @@ at::Tensor run_separable(const Graph& graph, Step& step, const std::function<con
  * Brings the folded weights of fused steps up to `version`, in place: a captured graph goes on reading them. `stored`
  * gives parameters and constants.
  */
-void refold(const Graph& graph, std::vector<Step>& steps, const std::function<const at::Tensor&(int)>& stored, uint64_t version, bool bf16);
+void refold(const Graph& graph, std::vector<Step>& steps, const std::function<const at::Tensor&(int)>& stored,
+            uint64_t version, bool bf16);
 #endif
 
 }  // namespace mnv2

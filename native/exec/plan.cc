@@ -15,8 +15,8 @@ bool is_clamp(const Node& n) { return n.op == "relu" || n.op == "relu6" || n.op 
 
 struct Needs {
   std::vector<char> needed;
-  std::vector<int> uses;      // readers among needed nodes, plus one if fetched
-  std::vector<int> reader;    // the last reader seen
+  std::vector<int> uses;    // readers among needed nodes, plus one if fetched
+  std::vector<int> reader;  // the last reader seen
 };
 
 Needs trace(const Graph& g, const std::vector<int>& roots) {
@@ -47,18 +47,24 @@ void absorb_tail(const Graph& g, const Needs& needs, const std::vector<Step>& at
 
 /** Pads of at most `most`, dilation 1, one stride for both directions. */
 bool is_plain(const Node& conv, int64_t most) {
-  const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"), dilation = conv.attrs.integers("dilation");
+  const auto pads = conv.attrs.integers("padding"), stride = conv.attrs.integers("stride"),
+             dilation = conv.attrs.integers("dilation");
   const bool small = std::all_of(pads.begin(), pads.end(), [&](int64_t p) { return p <= most; });
   return small && stride[0] == stride[1] && dilation[0] == 1 && dilation[1] == 1;
 }
 
-/** [dense,] [depthwise,] pointwise, ending at `node`, as one step; nothing where `node` ends no pointwise convolution. */
-void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at, std::vector<char>& absorbed, int node) {
+/** [dense,] [depthwise,] pointwise, ending at `node`, as one step; nothing where `node` ends no pointwise convolution.
+ */
+void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at, std::vector<char>& absorbed,
+                      int node) {
   using K = Step::Kind;
-  auto weight = [&](const Step& step) -> const std::vector<int64_t>& { return g.nodes[g.nodes[step.conv].inputs[1]].shape; };
+  auto weight = [&](const Step& step) -> const std::vector<int64_t>& {
+    return g.nodes[g.nodes[step.conv].inputs[1]].shape;
+  };
   auto dense = [&](const Step& step, int64_t most) {
     const auto& conv = g.nodes[step.conv];
-    return conv.op == "conv2d" && conv.attrs.integer("groups") == 1 && weight(step)[2] == weight(step)[3] && is_plain(conv, most);
+    return conv.op == "conv2d" && conv.attrs.integer("groups") == 1 && weight(step)[2] == weight(step)[3] &&
+           is_plain(conv, most);
   };
   /** The step that makes the input of `step`, if nobody else reads that and it adds nothing. */
   auto before = [&](const Step& step) {
@@ -67,19 +73,23 @@ void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at,
     return lone ? from : -1;
   };
   const Step& last = at[node];
-  if (last.kind != K::fused_conv || !dense(last, 0) || weight(last)[2] != 1 || g.nodes[last.conv].attrs.integers("stride")[0] != 1) return;
+  if (last.kind != K::fused_conv || !dense(last, 0) || weight(last)[2] != 1 ||
+      g.nodes[last.conv].attrs.integers("stride")[0] != 1)
+    return;
   std::vector<int> parts{node};
   const int depthwise = before(last);
   if (depthwise >= 0 && g.nodes[at[depthwise].conv].op == "depthwiseConv2d") {
     const auto& conv = g.nodes[at[depthwise].conv];
     const auto& w = weight(at[depthwise]);
-    if (is_plain(conv, 2) && w[2] == 3 && w[3] == 3 && w[0] == weight(last)[1] && w[0] == g.nodes[conv.inputs[0]].shape[1] && conv.attrs.integers("stride")[0] <= 2) {
+    if (is_plain(conv, 2) && w[2] == 3 && w[3] == 3 && w[0] == weight(last)[1] &&
+        w[0] == g.nodes[conv.inputs[0]].shape[1] && conv.attrs.integers("stride")[0] <= 2) {
       parts.insert(parts.begin(), depthwise);
       const int first = before(at[depthwise]);
       // A pointwise convolution behind another depthwise one ends that block (MobileNetV1): it does not begin this.
       const int second = first >= 0 ? before(at[first]) : -1;
       const bool taken = second >= 0 && g.nodes[at[second].conv].op == "depthwiseConv2d";
-      if (first >= 0 && !taken && dense(at[first], std::numeric_limits<int64_t>::max())) parts.insert(parts.begin(), first);
+      if (first >= 0 && !taken && dense(at[first], std::numeric_limits<int64_t>::max()))
+        parts.insert(parts.begin(), first);
     }
   }
   Step block;
@@ -94,13 +104,17 @@ void gather_separable(const Graph& g, const Needs& needs, std::vector<Step>& at,
 }
 
 /** norm_act, the depthwise convolution at `node`, norm_act: one step where all three train and nobody looks between. */
-void gather_norm_depthwise(const Graph& g, const Needs& needs, std::vector<Step>& at, std::vector<char>& absorbed, int node,
-                           const std::function<bool(int)>& differentiated) {
+void gather_norm_depthwise(const Graph& g, const Needs& needs, std::vector<Step>& at, std::vector<char>& absorbed,
+                           int node, const std::function<bool(int)>& differentiated) {
   const auto& conv = g.nodes[node];
-  if (conv.op != "depthwiseConv2d" || absorbed[node] || at[node].node >= 0 || conv.inputs.size() > 2 || !is_plain(conv, 2)) return;
+  if (conv.op != "depthwiseConv2d" || absorbed[node] || at[node].node >= 0 || conv.inputs.size() > 2 ||
+      !is_plain(conv, 2))
+    return;
   const auto& shape = g.nodes[conv.inputs[1]].shape;
   const auto& route = conv.attrs.text("route");
-  if (shape[2] != 3 || shape[3] != 3 || shape[0] != g.nodes[conv.inputs[0]].shape[1] || conv.attrs.integers("stride")[0] > 2) return;
+  if (shape[2] != 3 || shape[3] != 3 || shape[0] != g.nodes[conv.inputs[0]].shape[1] ||
+      conv.attrs.integers("stride")[0] > 2)
+    return;
   if (route != "auto" && route != "fused") return;
   auto trains = [&](const Step& step) {
     const bool known = step.act < 0 || g.nodes[step.act].op != "hardtanh";
@@ -108,8 +122,11 @@ void gather_norm_depthwise(const Graph& g, const Needs& needs, std::vector<Step>
   };
   const int from = conv.inputs[0], next = needs.uses[node] == 1 ? needs.reader[node] : -1;
   if (next < 0 || g.nodes[next].op != "batchNorm2d" || g.nodes[next].inputs[0] != node) return;
-  const auto after = std::find_if(at.begin(), at.end(), [&](const Step& step) { return step.kind == Step::Kind::norm_act && step.norm == next; });
-  if (needs.uses[from] != 1 || !trains(at[from]) || after == at.end() || !trains(*after) || differentiated(from) || differentiated(node)) return;
+  const auto after = std::find_if(
+      at.begin(), at.end(), [&](const Step& step) { return step.kind == Step::Kind::norm_act && step.norm == next; });
+  if (needs.uses[from] != 1 || !trains(at[from]) || after == at.end() || !trains(*after) || differentiated(from) ||
+      differentiated(node))
+    return;
   Step step, own;
   own.node = node;
   step.kind = Step::Kind::norm_depthwise;
@@ -162,7 +179,8 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
         const int next = needs.uses[i] == 1 ? needs.reader[i] : -1;
         if (next >= 0 && g.nodes[next].op == "batchNorm2d" && g.nodes[next].inputs[0] == i) {
           const auto& norm = g.nodes[next];
-          const bool stored = std::all_of(norm.inputs.begin() + 1, norm.inputs.end(), [&](int s) { return is_stored(g.nodes[s]); });
+          const bool stored =
+              std::all_of(norm.inputs.begin() + 1, norm.inputs.end(), [&](int s) { return is_stored(g.nodes[s]); });
           if (!norm.attrs.flag("training") && stored) step.norm = step.node = next;
         }
         // Train-mode statistics after this convolution: leave the tail to the BatchNorm's own step.
@@ -190,7 +208,8 @@ Plan make_plan(const Graph& g, const std::vector<int>& fetch, bool train) {
     if (step.kind == Step::Kind::op) return g.nodes[step.node].inputs;
     const auto& head = g.nodes[step.conv >= 0 ? step.conv : step.norm].inputs;
     in.insert(in.end(), head.begin(), head.end());
-    if (step.conv >= 0 && step.norm >= 0) in.insert(in.end(), g.nodes[step.norm].inputs.begin() + 1, g.nodes[step.norm].inputs.end());
+    if (step.conv >= 0 && step.norm >= 0)
+      in.insert(in.end(), g.nodes[step.norm].inputs.begin() + 1, g.nodes[step.norm].inputs.end());
     if (step.residual >= 0) in.push_back(step.residual);
     return in;
   };

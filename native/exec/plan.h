@@ -15,11 +15,11 @@ struct PackedBlock;  // those of a separable step
 struct Step {
   enum class Kind { op, fused_conv, norm_act, separable, norm_depthwise };
   Kind kind = Kind::op;
-  int node = -1;      // whose value the step produces
-  int conv = -1;      // fused_conv
-  int norm = -1;      // norm_act, and fused_conv with a BatchNorm to fold
-  int act = -1;       // node of the activation, -1: none
-  int residual = -1;  // node added last, -1: none
+  int node = -1;                       // whose value the step produces
+  int conv = -1;                       // fused_conv
+  int norm = -1;                       // norm_act, and fused_conv with a BatchNorm to fold
+  int act = -1;                        // node of the activation, -1: none
+  int residual = -1;                   // node added last, -1: none
   std::vector<int> release;            // values nobody reads after this step
   std::shared_ptr<PackedConv> packed;  // filled on first run
   std::vector<Step> parts;             // separable: [dense,] [depthwise,] pointwise, each a fused_conv;

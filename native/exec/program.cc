@@ -34,7 +34,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 std::string shape_text(at::IntArrayRef shape) {
   std::ostringstream text;
   text << '[';
-  for (size_t i = 0; i < shape.size(); i++) text << (i ? ", " : "") << (shape[i] == -1 ? "None" : std::to_string(shape[i]));
+  for (size_t i = 0; i < shape.size(); i++)
+    text << (i ? ", " : "") << (shape[i] == -1 ? "None" : std::to_string(shape[i]));
   text << ']';
   return text.str();
 }
@@ -49,7 +50,8 @@ bool fits(at::IntArrayRef came, const std::vector<int64_t>& expected) {
 
 /** (seed, step, node) -> a seed of its own; one odd multiplier a coordinate keeps triples apart. */
 uint64_t mix(uint64_t seed, uint64_t step, uint64_t node) {
-  return ((seed + 1) * 0x9E3779B97F4A7C15ull) ^ ((step + 1) * 0xC2B2AE3D27D4EB4Full) ^ ((node + 1) * 0x165667B19E3779F9ull);
+  return ((seed + 1) * 0x9E3779B97F4A7C15ull) ^ ((step + 1) * 0xC2B2AE3D27D4EB4Full) ^
+         ((node + 1) * 0x165667B19E3779F9ull);
 }
 
 /** Of a norm_act step, unless it is a hardtanh. */
@@ -61,7 +63,8 @@ at::Tensor channels_last(at::Tensor t) { return t.dim() == 4 ? t.contiguous(at::
 
 }  // namespace
 
-/** What stays where it is between the steps of a loop, or runs with feeds of one shape, so that one graph serves them all. */
+/** What stays where it is between the steps of a loop, or runs with feeds of one shape, so that one graph serves them
+ * all. */
 struct DeviceLoop {
   Feeds feeds;
   std::vector<at::Tensor> outputs;
@@ -78,7 +81,8 @@ Failure current_failure(const std::string& path) {
     return {failure.code, failure.what(), failure.path.empty() ? path : failure.path};
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    const bool memory = text.find("out of memory") != std::string::npos || text.find("not enough memory") != std::string::npos;
+    const bool memory =
+        text.find("out of memory") != std::string::npos || text.find("not enough memory") != std::string::npos;
     return {memory ? "OUT_OF_MEMORY" : "TORCH", memory ? text + " Use a smaller batch or image size." : text, path};
   } catch (const std::bad_alloc&) {
     return {"OUT_OF_MEMORY", "out of memory. Use a smaller batch or image size.", path};
@@ -94,7 +98,10 @@ void link(Graph& graph) {
     if (node.kind != Kind::op) continue;
     node.function = find_op(node.op);
     if (!node.function) {
-      throw Failure("USAGE", "the engine has no op '" + node.op + "': addon and TypeScript differ in version; rebuild with: npx mnv2-torch setup --force", node.path);
+      throw Failure("USAGE",
+                    "the engine has no op '" + node.op +
+                        "': addon and TypeScript differ in version; rebuild with: npx mnv2-torch setup --force",
+                    node.path);
     }
   }
 }
@@ -107,7 +114,8 @@ RowStore::RowStore(int64_t rows, std::vector<int64_t> shape, at::ScalarType dtyp
 
 void RowStore::set(const at::Tensor& all) {
   if (all.sizes() != values.sizes()) {
-    throw Failure("USAGE", "RowStore: expected values of shape " + shape_text(values.sizes()) + ", got " + shape_text(all.sizes()));
+    throw Failure("USAGE", "RowStore: expected values of shape " + shape_text(values.sizes()) + ", got " +
+                               shape_text(all.sizes()));
   }
   values.copy_(all);
 }
@@ -144,7 +152,8 @@ int ProgramCore::node_named(const std::string& name) const {
   if (found != graph.names.end()) return found->second;
   std::string known;
   for (const auto& output : graph.outputs) known += (known.empty() ? "" : ", ") + output;
-  throw Failure("USAGE", "fetch: nothing in this program is named '" + name + "'. Its outputs are " + known + "; modules go by their path, as features.3");
+  throw Failure("USAGE", "fetch: nothing in this program is named '" + name + "'. Its outputs are " + known +
+                             "; modules go by their path, as features.3");
 }
 
 Plan& ProgramCore::plan_for(const std::vector<int>& fetch, bool train) {
@@ -164,15 +173,18 @@ std::vector<std::string> ProgramCore::describe_plan(const std::vector<int>& fetc
 
 at::Tensor ProgramCore::fed(const Node& node, const Feeds& feeds) const {
   auto found = feeds.find(node.name);
-  if (found == feeds.end()) throw Failure("USAGE", "run: the input '" + node.name + "' is not fed; expected " + shape_text(node.shape));
+  if (found == feeds.end())
+    throw Failure("USAGE", "run: the input '" + node.name + "' is not fed; expected " + shape_text(node.shape));
   const auto& value = found->second;
   if (!fits(value.sizes(), node.shape)) {
-    throw Failure("USAGE", "run: input '" + node.name + "' expected shape " + shape_text(node.shape) + ", got " + shape_text(value.sizes()));
+    throw Failure("USAGE", "run: input '" + node.name + "' expected shape " + shape_text(node.shape) + ", got " +
+                               shape_text(value.sizes()));
   }
   const bool floats = at::isFloatingType(node.dtype);
   const bool already = value.scalar_type() == node.dtype || (graph.bf16 && value.scalar_type() == at::kBFloat16);
   if (!already && floats != at::isFloatingType(value.scalar_type())) {
-    throw Failure("USAGE", "run: input '" + node.name + "' expected " + at::toString(node.dtype) + " values, got " + at::toString(value.scalar_type()));
+    throw Failure("USAGE", "run: input '" + node.name + "' expected " + at::toString(node.dtype) + " values, got " +
+                               at::toString(value.scalar_type()));
   }
   return value.to(weights->device, already ? value.scalar_type() : node.dtype);
 }
@@ -216,14 +228,18 @@ void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, st
     return;
   }
   if (step.kind == Step::Kind::norm_depthwise) {
-    const auto &first = graph.nodes[step.parts[0].norm], &conv = graph.nodes[step.parts[1].node], &second = graph.nodes[step.parts[2].norm];
+    const auto &first = graph.nodes[step.parts[0].norm], &conv = graph.nodes[step.parts[1].node],
+               &second = graph.nodes[step.parts[2].norm];
     const auto &x = values[first.inputs[0]], &weight = values[conv.inputs[1]];
     const auto stride = conv.attrs.integers("stride"), pads = conv.attrs.integers("padding");
     const auto filters = x.is_cuda() ? weight : weight.to(x.scalar_type());
-    if (norm_act_takes(x) && weight.scalar_type() == at::kFloat && depthwise_takes(x, filters, stride, pads, conv.attrs.integers("dilation"))) {
+    if (norm_act_takes(x) && weight.scalar_type() == at::kFloat &&
+        depthwise_takes(x, filters, stride, pads, conv.attrs.integers("dilation"))) {
       auto norm = [&](const Step& part) {
         const auto& n = graph.nodes[part.norm];
-        return TrainedNorm{values[n.inputs[1]], values[n.inputs[2]], values[n.inputs[3]], values[n.inputs[4]], n.attrs.number("momentum"), n.attrs.number("eps"), act_of(graph, part.act)};
+        return TrainedNorm{values[n.inputs[1]],    values[n.inputs[2]],        values[n.inputs[3]],
+                           values[n.inputs[4]],    n.attrs.number("momentum"), n.attrs.number("eps"),
+                           act_of(graph, part.act)};
       };
       values[step.node] = norm_depthwise_norm(x, norm(step.parts[0]), filters, stride[0], pads, norm(step.parts[2]));
       return;
@@ -237,9 +253,10 @@ void ProgramCore::run_step(Plan& plan, Step& step, const RunContext& context, st
     const auto& x = values[norm.inputs[0]];
     const bool known = step.act < 0 || graph.nodes[step.act].op != "hardtanh";
     if (known && norm_act_takes(x)) {
-      values[step.node] = norm_act(x, values[norm.inputs[1]], values[norm.inputs[2]], values[norm.inputs[3]], values[norm.inputs[4]],
-                                   step.residual >= 0 ? values[step.residual] : at::Tensor(),
-                                   {norm.attrs.flag("training"), norm.attrs.number("momentum"), norm.attrs.number("eps"), act_of(graph, step.act)});
+      values[step.node] = norm_act(x, values[norm.inputs[1]], values[norm.inputs[2]], values[norm.inputs[3]],
+                                   values[norm.inputs[4]], step.residual >= 0 ? values[step.residual] : at::Tensor(),
+                                   {norm.attrs.flag("training"), norm.attrs.number("momentum"),
+                                    norm.attrs.number("eps"), act_of(graph, step.act)});
       return;
     }
     for (int part : {step.norm, step.act, step.residual >= 0 ? step.node : -1}) {
@@ -255,7 +272,9 @@ void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, st
     const auto& node = graph.nodes[step.node];
     try {
       switch (node.kind) {
-        case Kind::input: values[step.node] = plan.grad ? channels_last(fed(node, feeds)) : fed(node, feeds); break;  // inference: the first step knows best
+        case Kind::input:
+          values[step.node] = plan.grad ? channels_last(fed(node, feeds)) : fed(node, feeds);
+          break;  // inference: the first step knows best
         case Kind::parameter:
         case Kind::constant: values[step.node] = stored(step.node); break;
         case Kind::gradient: continue;
@@ -263,10 +282,12 @@ void ProgramCore::forward(Plan& plan, const Feeds& feeds, RunContext context, st
       }
       auto& value = values[step.node];
       if (!fits(value.sizes(), node.shape)) {
-        throw Failure("SHAPE", node.op + ": the graph says " + shape_text(node.shape) + ", the engine computed " + shape_text(value.sizes()));
+        throw Failure("SHAPE", node.op + ": the graph says " + shape_text(node.shape) + ", the engine computed " +
+                                   shape_text(value.sizes()));
       }
       if (plan.grad) {
-        const bool wanted = trained_[step.node] || std::find(plan.wrt.begin(), plan.wrt.end(), step.node) != plan.wrt.end();
+        const bool wanted =
+            trained_[step.node] || std::find(plan.wrt.begin(), plan.wrt.end(), step.node) != plan.wrt.end();
         if (wanted && !value.requires_grad()) value = value.detach().requires_grad_(true);
       }
     } catch (...) {
@@ -336,8 +357,10 @@ std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, con
           for (const auto& leaf : leaves) parameters.push_back(leaf.detach());  // shares the weights' storage
           optimizer_ = std::make_unique<Optimizer>(graph.optimizer, std::move(parameters));
         }
-        if (weights->device.is_cpu()) optimizer_->step(gradients, rate_);
-        else optimizer_->step_on_device(gradients, device_rate_, device_updates_);
+        if (weights->device.is_cpu())
+          optimizer_->step(gradients, rate_);
+        else
+          optimizer_->step_on_device(gradients, device_rate_, device_updates_);
       }
     } catch (...) {
       throw current_failure();
@@ -358,7 +381,8 @@ std::vector<at::Tensor> ProgramCore::run(const Feeds& feeds, const RunOptions& o
   context.bf16 = graph.bf16;
   context.seed = options.seed;
   context.step = options.step;
-  if (options.lr && graph.loss < 0) throw Failure("USAGE", "run: a learning rate was given to a program compiled without `train`");
+  if (options.lr && graph.loss < 0)
+    throw Failure("USAGE", "run: a learning rate was given to a program compiled without `train`");
   auto& plan = plan_for(options.fetch, options.lr.has_value());
   if (options.lr) set_rate(*options.lr);
   seed_device(plan, context);
@@ -376,8 +400,10 @@ std::vector<at::Tensor> ProgramCore::run(const Feeds& feeds, const RunOptions& o
     auto& kept = device_loop(plan, shapes);
     for (const auto& [name, value] : there) {
       auto& still = kept.feeds[name];
-      if (still.defined()) still.copy_(value, /*non_blocking=*/true);
-      else still = value;
+      if (still.defined())
+        still.copy_(value, /*non_blocking=*/true);
+      else
+        still = value;
     }
     return graph_step(plan, kept, context, /*update=*/false);
   }
@@ -393,7 +419,8 @@ DeviceLoop& ProgramCore::device_loop(Plan& plan, const std::vector<int64_t>& sha
   kept->used = ++device_steps_;
   if (device_loops_.size() > kMost) {
     synchronize(weights->device);  // it may still be replayed
-    device_loops_.erase(std::min_element(device_loops_.begin(), device_loops_.end(), [](const auto& a, const auto& b) { return a.second->used < b.second->used; }));
+    device_loops_.erase(std::min_element(device_loops_.begin(), device_loops_.end(),
+                                         [](const auto& a, const auto& b) { return a.second->used < b.second->used; }));
   }
   return *kept;
 }
@@ -403,18 +430,24 @@ std::vector<at::Tensor> ProgramCore::graph_step(Plan& plan, DeviceLoop& kept, co
   if (!plan.grad) {  // a graph that was captured before the weights changed
     c10::InferenceMode inference(!plan.updates_statistics);
     at::NoGradGuard no_grad;
-    refold(graph, plan.steps, [&](int node) -> const at::Tensor& { return stored(node); }, weights->version(), context.bf16);
+    refold(
+        graph, plan.steps, [&](int node) -> const at::Tensor& { return stored(node); }, weights->version(),
+        context.bf16);
   }
   kept.graph.step([&] { kept.outputs = execute(plan, kept.feeds, context, update); });
   if (update || plan.updates_statistics) weights->touch();
-  cuda_graph_ = kept.graph.captured() ? "captured" : kept.graph.reason().empty() ? "too few steps" : kept.graph.reason();
+  cuda_graph_ = kept.graph.captured()         ? "captured"
+                : kept.graph.reason().empty() ? "too few steps"
+                                              : kept.graph.reason();
   // What a plain step returned need not outlive it here; a captured one's stays with the graph.
   return kept.graph.captured() ? kept.outputs : std::exchange(kept.outputs, {});
 }
 #endif
 
-/** `order` is on the host, `index` the same numbers on the program's device. May be written into `into`, if that is defined. */
-at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index, [[maybe_unused]] const at::Tensor& into) {
+/** `order` is on the host, `index` the same numbers on the program's device. May be written into `into`, if that is
+ * defined. */
+at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index,
+                                 [[maybe_unused]] const at::Tensor& into) {
   if (b.rows) return b.rows->gather(b.offset ? index + b.offset : index);
   const auto& s = *b.images;
   const int64_t count = index.numel();
@@ -437,8 +470,9 @@ at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const a
 }
 
 /** One step on examples first .. first + count of the order; on CUDA through a graph where steps repeat. */
-std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& order, int64_t first,
-                                               int64_t count, const RunContext& context) {
+std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind,
+                                               const at::Tensor& order, int64_t first, int64_t count,
+                                               const RunContext& context) {
   const bool update = !spec.lr.empty();
   const auto index = order.slice(0, first, first + count);
   const int32_t* rows = spec.order.data() + first;
@@ -447,15 +481,18 @@ std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec,
   if (weights->device.is_cuda() && graph.cuda_graph && count == spec.batch_size) {
     std::vector<int64_t> shapes{count};
     for (const auto& [name, b] : bind) {
-      const auto row = b.rows ? b.rows->values.sizes().slice(1).vec() : std::vector<int64_t>{b.images->channels(), b.images->height(), b.images->width()};
+      const auto row = b.rows ? b.rows->values.sizes().slice(1).vec()
+                              : std::vector<int64_t>{b.images->channels(), b.images->height(), b.images->width()};
       shapes.insert(shapes.end(), row.begin(), row.end());
     }
     auto& kept = device_loop(plan, shapes);
     for (const auto& [name, binding] : bind) {
       auto& still = kept.feeds[name];
       const auto batch = batch_of(binding, rows, index, still);
-      if (!still.defined()) still = batch;
-      else if (!batch.is_same(still)) still.copy_(batch, /*non_blocking=*/true);
+      if (!still.defined())
+        still = batch;
+      else if (!batch.is_same(still))
+        still.copy_(batch, /*non_blocking=*/true);
     }
     return graph_step(plan, kept, context, update);
   }
@@ -472,7 +509,8 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
   const int64_t total = static_cast<int64_t>(spec.order.size());
   const int64_t steps = (total + spec.batch_size - 1) / spec.batch_size;
   const bool train = !spec.lr.empty();
-  if (train && graph.loss < 0) throw Failure("USAGE", "loop: learning rates were given to a program compiled without `train`");
+  if (train && graph.loss < 0)
+    throw Failure("USAGE", "loop: learning rates were given to a program compiled without `train`");
   std::vector<int> fetch = spec.stack;
   fetch.insert(fetch.end(), spec.rows.begin(), spec.rows.end());
   for (const auto& into : spec.into) fetch.push_back(into.node);
@@ -492,7 +530,8 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
   std::copy(spec.order.begin(), spec.order.end(), order.data_ptr<int64_t>());
   order = order.to(device);
   // Scalars stay on the device until somebody looks: reading one would wait for the step.
-  auto record = at::zeros({static_cast<int64_t>(spec.stack.size()), steps}, at::TensorOptions().dtype(at::kDouble).device(device));
+  auto record = at::zeros({static_cast<int64_t>(spec.stack.size()), steps},
+                          at::TensorOptions().dtype(at::kDouble).device(device));
   int64_t summed = 0;
   std::vector<double> sums(spec.stack.size());
   auto look = [&] {  // reads the steps since the last look; false at a number that is not finite

@@ -100,8 +100,8 @@ class ProgramCore {
   std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool update);
   void set_rate(double lr);
   void seed_device(const Plan& plan, const RunContext& context);
-  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& order, int64_t first,
-                                    int64_t count, const RunContext& context);
+  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& order,
+                                    int64_t first, int64_t count, const RunContext& context);
   void forward(Plan& plan, const Feeds& feeds, RunContext context, std::vector<at::Tensor>& values);
   void run_step(Plan& plan, Step& step, const RunContext& context, std::vector<at::Tensor>& values);
   at::Tensor batch_of(const Binding& binding, const int32_t* order, const at::Tensor& index, const at::Tensor& into);
@@ -117,8 +117,9 @@ class ProgramCore {
   double rate_ = 0;
   int64_t updates_ = 0;
   at::Tensor device_rate_, device_updates_;  // CUDA: what a captured step reads
-  std::map<int, at::Tensor> constants_;       // CUDA: moved there once
-  std::map<std::pair<Plan*, std::vector<int64_t>>, std::unique_ptr<DeviceLoop>> device_loops_;  // by the feeds' shapes; hold graphs
+  std::map<int, at::Tensor> constants_;      // CUDA: moved there once
+  std::map<std::pair<Plan*, std::vector<int64_t>>, std::unique_ptr<DeviceLoop>>
+      device_loops_;  // by the feeds' shapes; hold graphs
   uint64_t device_steps_ = 0;
   std::string cuda_graph_;
 };

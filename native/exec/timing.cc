@@ -23,9 +23,9 @@ constexpr double kSampleSeconds = 5e-3;  // long beside a launch and a synchroni
 constexpr int kInGraph = 10;
 
 /**
- * `body` runs some times to warm up, then to be timed for the number of repetitions, then `samples` times that often. On
- * CUDA in tens from a graph: on a fast card the host needs longer for a call than the device. Adds to `captured` whether
- * there was one.
+ * `body` runs some times to warm up, then to be timed for the number of repetitions, then `samples` times that often.
+ * On CUDA in tens from a graph: on a fast card the host needs longer for a call than the device. Adds to `captured`
+ * whether there was one.
  */
 std::vector<double> sample(at::Device device, int samples, bool& captured, const std::function<void()>& body) {
   std::function<void()> go = body;
@@ -45,10 +45,12 @@ std::vector<double> sample(at::Device device, int samples, bool& captured, const
     const auto start = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < times; i++) go();
     synchronize(device);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(times * per_go);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+           static_cast<double>(times * per_go);
   };
   seconds(per_go > 1 ? 5 : 1);  // a graph is captured at the fourth
-  const auto times = std::clamp<int64_t>(std::llround(kSampleSeconds / (seconds(3) * static_cast<double>(per_go))), 1, 10000);
+  const auto times =
+      std::clamp<int64_t>(std::llround(kSampleSeconds / (seconds(3) * static_cast<double>(per_go))), 1, 10000);
   std::vector<double> taken;
   for (int i = 0; i < samples; i++) taken.push_back(seconds(times));
 #ifdef MNV2_CUDA
@@ -67,7 +69,10 @@ DepthwiseTimes time_depthwise(const DepthwiseCase& c, int samples) {
   const auto weight = at::randn({c.C, 1, 3, 3}, floats);
   Attrs attrs;
   const auto stride = static_cast<double>(c.stride);
-  attrs.values = {{"stride", std::vector<double>{stride, stride}}, {"padding", std::vector<double>(4, 1.0)}, {"dilation", std::vector<double>{1, 1}}, {"route", c.route}};
+  attrs.values = {{"stride", std::vector<double>{stride, stride}},
+                  {"padding", std::vector<double>(4, 1.0)},
+                  {"dilation", std::vector<double>{1, 1}},
+                  {"route", c.route}};
   RunContext context;
   context.bf16 = c.dtype == at::kBFloat16;
   const auto operation = find_op("depthwiseConv2d");
@@ -82,7 +87,8 @@ DepthwiseTimes time_depthwise(const DepthwiseCase& c, int samples) {
     const auto in = x.detach().requires_grad_(!of_weight), w = weight.detach().requires_grad_(of_weight);
     const auto y = operation({in, w}, attrs, context);
     const torch::autograd::variable_list outputs{y}, inputs{of_weight ? w : in}, seeds{at::randn_like(y)};
-    return sample(c.device, samples, times.captured, [&] { torch::autograd::grad(outputs, inputs, seeds, /*retain_graph=*/true); });
+    return sample(c.device, samples, times.captured,
+                  [&] { torch::autograd::grad(outputs, inputs, seeds, /*retain_graph=*/true); });
   };
   times.input_gradient = gradient(false);
   times.weight_gradient = gradient(true);

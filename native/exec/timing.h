@@ -10,8 +10,8 @@ namespace mnv2 {
 
 struct DepthwiseCase {
   at::Device device;
-  at::ScalarType dtype;  // float or bfloat16
-  std::string route;     // of depthwiseConv2d
+  at::ScalarType dtype;        // float or bfloat16
+  std::string route;           // of depthwiseConv2d
   int64_t N, C, H, W, stride;  // 3 x 3, one pixel of padding
 };
 

@@ -29,7 +29,9 @@ class Attrs {
   const T& get(const char* name) const {
     auto found = values.find(name);
     if (found == values.end() || !std::holds_alternative<T>(found->second)) {
-      throw Failure("NATIVE", std::string("attribute '") + name + "' is missing or of another type: addon and TypeScript differ in version; rebuild with: npx mnv2-torch setup --force");
+      throw Failure("NATIVE", std::string("attribute '") + name +
+                                  "' is missing or of another type: addon and TypeScript differ in version; rebuild "
+                                  "with: npx mnv2-torch setup --force");
     }
     return std::get<T>(found->second);
   }

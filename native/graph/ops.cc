@@ -50,7 +50,8 @@ at::Tensor native_depthwise(const at::Tensor& x, const at::Tensor& weight, const
     input = at::constant_pad_nd(input, {p[2], p[3], p[0], p[1]}, 0);
     pads = {0, 0};
   }
-  return at::_conv_depthwise2d(input, weight.contiguous(), weight.sizes().slice(2), bias, a.integers("stride"), pads, a.integers("dilation"));
+  return at::_conv_depthwise2d(input, weight.contiguous(), weight.sizes().slice(2), bias, a.integers("stride"), pads,
+                               a.integers("dilation"));
 }
 
 at::Tensor depthwise(const Inputs& in, const Attrs& a, const RunContext& c) {
@@ -66,7 +67,8 @@ at::Tensor depthwise(const Inputs& in, const Attrs& a, const RunContext& c) {
   } else if (a.text("route") == "native") {
     return convolution(x, weight, bias, a, x.size(1));
   }
-  if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation"))) return convolution(x, in_bf16(weight, c), bias, a, x.size(1));
+  if (!depthwise_takes(x, weight, stride, pads, a.integers("dilation")))
+    return convolution(x, in_bf16(weight, c), bias, a, x.size(1));
   const auto y = depthwise_conv(x, weight, stride[0], pads);
   return bias.defined() ? y + bias.reshape({1, -1, 1, 1}) : y;
 }
@@ -90,7 +92,8 @@ at::Tensor dropout(const Inputs& in, const Attrs& a, const RunContext& c) {
     mask = at::empty_like(in[0]).bernoulli_(keep);
   } else {
     // One odd multiplier a coordinate keeps (seed, step, node) triples apart.
-    const uint64_t seed = (c.seed + 1) * 0x9E3779B97F4A7C15ull ^ (c.step + 1) * 0xC2B2AE3D27D4EB4Full ^ (c.node + 1) * 0x165667B19E3779F9ull;
+    const uint64_t seed = (c.seed + 1) * 0x9E3779B97F4A7C15ull ^ (c.step + 1) * 0xC2B2AE3D27D4EB4Full ^
+                          (c.node + 1) * 0x165667B19E3779F9ull;
     auto generator = at::detail::createCPUGenerator(seed);
     mask = at::empty_like(in[0]).bernoulli_(keep, generator);
   }
@@ -99,14 +102,18 @@ at::Tensor dropout(const Inputs& in, const Attrs& a, const RunContext& c) {
 
 at::Tensor cross_entropy(const Inputs& in, const Attrs& a, const RunContext& c) {
   const auto& mode = a.text("reduction");
-  const int64_t reduction = mode == "mean" ? at::Reduction::Mean : mode == "sum" ? at::Reduction::Sum : at::Reduction::None;
+  const int64_t reduction = mode == "mean"  ? at::Reduction::Mean
+                            : mode == "sum" ? at::Reduction::Sum
+                                            : at::Reduction::None;
   const auto logits = c.bf16 ? in[0].to(at::kFloat) : in[0];
-  return at::cross_entropy_loss(logits, in[1], optional_input(in, 2), reduction, /*ignore_index=*/-100, a.number("labelSmoothing"));
+  return at::cross_entropy_loss(logits, in[1], optional_input(in, 2), reduction, /*ignore_index=*/-100,
+                                a.number("labelSmoothing"));
 }
 
 at::Tensor fully_connected(const Inputs& in, const Attrs&, const RunContext& c) {
   // The head is tiny next to the convolutions: float32 costs nothing and keeps logits exact in bf16 programs.
-  auto x = c.bf16 && in[0].scalar_type() == at::kBFloat16 && in[1].scalar_type() == at::kFloat ? in[0].to(at::kFloat) : in[0];
+  auto x = c.bf16 && in[0].scalar_type() == at::kBFloat16 && in[1].scalar_type() == at::kFloat ? in[0].to(at::kFloat)
+                                                                                               : in[0];
   return in.size() > 2 ? at::linear(x, in[1], in[2]) : at::linear(x, in[1]);
 }
 
@@ -129,42 +136,76 @@ at::Tensor pad2d(const Inputs& in, const Attrs& a, const RunContext&) {
   return at::constant_pad_nd(in[0], {p[2], p[3], p[0], p[1]}, a.number("value"));
 }
 
-#define OP [](const Inputs& in, [[maybe_unused]] const Attrs& a, [[maybe_unused]] const RunContext& c) -> at::Tensor
+#define OP [](const Inputs& in, [[maybe_unused]] const Attrs& a, [[maybe_unused]] const RunContext& c)->at::Tensor
 
 const std::map<std::string, OpFunction>& table() {
-  static const std::map<std::string, OpFunction> ops = {
-      {"add", OP { return in[0] + in[1]; }},
-      {"argmax", OP { return in[0].argmax(a.integer("dim")); }},
-      {"avgPool2d", OP { return at::avg_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding")); }},
-      {"batchNorm2d", batch_norm},
-      {"cast", OP { return in[0].to(scalar_type(a.text("dtype"))); }},
-      {"concat", OP { return at::cat(in, a.integer("dim")); }},
-      {"conv2d", conv2d},
-      {"crossEntropy", cross_entropy},
-      {"depthwiseConv2d", depthwise},
-      {"div", OP { return in[0] / in[1]; }},
-      {"dropout", dropout},
-      {"equal", OP { return in[0] == in[1]; }},
-      {"globalAveragePool", global_average_pool},
-      {"hardtanh", OP { return hardtanh(in[0], a.number("min"), a.number("max")); }},
-      {"linear", fully_connected},
-      {"logSoftmax", OP { return at::log_softmax(in[0], a.integer("dim")); }},
-      {"max", OP { return REDUCE(at::amax); }},
-      {"maxPool2d", OP { return at::max_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding")); }},
-      {"mean", OP { return REDUCE(at::mean); }},
-      {"min", OP { return REDUCE(at::amin); }},
-      {"mul", OP { return in[0] * in[1]; }},
-      {"pad2d", pad2d},
-      {"permute", OP { return in[0].permute(a.integers("dims")); }},
-      {"relu", OP { return at::relu(in[0]); }},
-      {"relu6", OP { return hardtanh(in[0], 0, 6); }},
-      {"reshape", OP { return in[0].reshape(a.integers("shape")); }},
-      {"slice", slice},
-      {"softmax", OP { return at::softmax(in[0], a.integer("dim")); }},
-      {"sub", OP { return in[0] - in[1]; }},
-      {"sum", OP { return REDUCE(at::sum); }},
-  };
-  return ops;
+  static const std::map<std::string, OpFunction> ops = {{"add", OP{return in[0] + in[1];
+}
+}  // namespace
+, {"argmax", OP{return in[0].argmax(a.integer("dim"));
+}  // namespace mnv2
+}
+, {"avgPool2d", OP{return at::avg_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
+}
+}
+, {"batchNorm2d", batch_norm}, {"cast", OP{return in[0].to(scalar_type(a.text("dtype")));
+}
+}
+, {"concat", OP{return at::cat(in, a.integer("dim"));
+}
+}
+, {"conv2d", conv2d}, {"crossEntropy", cross_entropy}, {"depthwiseConv2d", depthwise}, {"div", OP{return in[0] / in[1];
+}
+}
+, {"dropout", dropout}, {"equal", OP{return in[0] == in[1];
+}
+}
+, {"globalAveragePool", global_average_pool}, {"hardtanh", OP{return hardtanh(in[0], a.number("min"), a.number("max"));
+}
+}
+, {"linear", fully_connected}, {"logSoftmax", OP{return at::log_softmax(in[0], a.integer("dim"));
+}
+}
+, {"max", OP{return REDUCE(at::amax);
+}
+}
+, {"maxPool2d", OP{return at::max_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
+}
+}
+, {"mean", OP{return REDUCE(at::mean);
+}
+}
+, {"min", OP{return REDUCE(at::amin);
+}
+}
+, {"mul", OP{return in[0] * in[1];
+}
+}
+, {"pad2d", pad2d}, {"permute", OP{return in[0].permute(a.integers("dims"));
+}
+}
+, {"relu", OP{return at::relu(in[0]);
+}
+}
+, {"relu6", OP{return hardtanh(in[0], 0, 6);
+}
+}
+, {"reshape", OP{return in[0].reshape(a.integers("shape"));
+}
+}
+, {"slice", slice}, {"softmax", OP{return at::softmax(in[0], a.integer("dim"));
+}
+}
+, {"sub", OP{return in[0] - in[1];
+}
+}
+, {"sum", OP{return REDUCE(at::sum);
+}
+}
+,
+}
+;
+return ops;
 }
 
 }  // namespace
@@ -180,7 +221,8 @@ std::vector<std::string> op_names() {
   return names;
 }
 
-at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Attrs& a, int64_t groups) {
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Attrs& a,
+                       int64_t groups) {
   const auto p = a.integers("padding");
   const auto stride = a.integers("stride");
   const auto dilation = a.integers("dilation");

@@ -13,8 +13,8 @@
 namespace mnv2 {
 namespace {
 
-constexpr int64_t kBlock = 128;       // wide rows summed in float before a fold
-constexpr int64_t kMaxChunks = 64;    // units of parallel work; fixed by the shape alone
+constexpr int64_t kBlock = 128;     // wide rows summed in float before a fold
+constexpr int64_t kMaxChunks = 64;  // units of parallel work; fixed by the shape alone
 constexpr int64_t kChunkElements = 1 << 15;
 
 struct Walk {
@@ -62,8 +62,7 @@ struct Walk {
 // s1 += x - shift, s2 += (x - shift)^2 over n rows of `width` lanes.
 template <class T>
 MNV2_CLONES void sum_moments(const T* __restrict x, int64_t n, int64_t width, int64_t stride,
-                             const float* __restrict shift, float* __restrict s1,
-                             float* __restrict s2) {
+                             const float* __restrict shift, float* __restrict s1, float* __restrict s2) {
   int64_t r = 0;
   for (; r + 4 <= n; r += 4) {  // four rows to one load and store of the sums
     const T* __restrict p = x + r * stride;
@@ -86,10 +85,9 @@ MNV2_CLONES void sum_moments(const T* __restrict x, int64_t n, int64_t width, in
 }
 
 template <class T, Act A, bool kResidual>
-MNV2_CLONES void write_rows(const T* __restrict x, const T* __restrict residual, int64_t n,
-                            int64_t width, int64_t stride, const float* __restrict mean,
-                            const float* __restrict scale, const float* __restrict beta,
-                            T* __restrict y) {
+MNV2_CLONES void write_rows(const T* __restrict x, const T* __restrict residual, int64_t n, int64_t width,
+                            int64_t stride, const float* __restrict mean, const float* __restrict scale,
+                            const float* __restrict beta, T* __restrict y) {
   for (int64_t r = 0; r < n; ++r, x += stride, y += stride) {
     for (int64_t j = 0; j < width; ++j) {
       float v = activate<A>((widen(x[j]) - mean[j]) * scale[j] + beta[j]);
@@ -102,9 +100,8 @@ MNV2_CLONES void write_rows(const T* __restrict x, const T* __restrict residual,
 
 // s1 += g, s2 += g * (x - mean), where g is dy through the activation's mask.
 template <class T, Act A>
-MNV2_CLONES void sum_grads(const T* __restrict dy, const T* __restrict x, int64_t n, int64_t width,
-                           int64_t stride, const float* __restrict mean,
-                           const float* __restrict scale, const float* __restrict beta,
+MNV2_CLONES void sum_grads(const T* __restrict dy, const T* __restrict x, int64_t n, int64_t width, int64_t stride,
+                           const float* __restrict mean, const float* __restrict scale, const float* __restrict beta,
                            float* __restrict s1, float* __restrict s2) {
   int64_t r = 0;
   for (; r + 2 <= n; r += 2) {
@@ -132,11 +129,9 @@ MNV2_CLONES void sum_grads(const T* __restrict dy, const T* __restrict x, int64_
 
 // dx = scale * g - offset - slope * (x - mean)
 template <class T, Act A>
-MNV2_CLONES void write_grads(const T* __restrict dy, const T* __restrict x, int64_t n, int64_t width,
-                             int64_t stride, const float* __restrict mean,
-                             const float* __restrict scale, const float* __restrict beta,
-                             const float* __restrict offset, const float* __restrict slope,
-                             T* __restrict dx) {
+MNV2_CLONES void write_grads(const T* __restrict dy, const T* __restrict x, int64_t n, int64_t width, int64_t stride,
+                             const float* __restrict mean, const float* __restrict scale, const float* __restrict beta,
+                             const float* __restrict offset, const float* __restrict slope, T* __restrict dx) {
   for (int64_t r = 0; r < n; ++r, dy += stride, x += stride, dx += stride) {
     for (int64_t j = 0; j < width; ++j) {
       const float a = widen(x[j]) - mean[j];
@@ -153,17 +148,16 @@ std::vector<float> product(const float* a, const float* b, int64_t C) {
 }
 
 template <class T, Act A>
-void write_all(const Walk& walk, const T* x, const T* residual, const float* mean,
-               const float* rstd, const float* gamma, const float* beta, T* y,
-               const Parallel& parallel) {
+void write_all(const Walk& walk, const T* x, const T* residual, const float* mean, const float* rstd,
+               const float* gamma, const float* beta, T* y, const Parallel& parallel) {
   const auto means = walk.tiled(mean), betas = walk.tiled(beta);
   const auto scales = walk.tiled(product(gamma, rstd, walk.C).data());
   const auto write = residual ? write_rows<T, A, true> : write_rows<T, A, false>;
   walk.each(parallel, true, [&](int64_t, int64_t first, int64_t n, bool has_tail) {
     const auto span = [&](int64_t row, int64_t count, int64_t lanes) {
       const int64_t at = row * walk.width;
-      write(x + at, residual ? residual + at : nullptr, count, lanes, walk.width, means.data(),
-            scales.data(), betas.data(), y + at);
+      write(x + at, residual ? residual + at : nullptr, count, lanes, walk.width, means.data(), scales.data(),
+            betas.data(), y + at);
     };
     span(first, n, walk.width);
     if (has_tail) span(first + n, 1, walk.tail);
@@ -173,8 +167,8 @@ void write_all(const Walk& walk, const T* x, const T* residual, const float* mea
 // dbeta = sum g, dgamma = rstd * sum g (x - mean)
 template <class T, Act A>
 void sum_all_grads(const Walk& walk, const T* dy, const T* x, const std::vector<float>& means,
-                   const std::vector<float>& scales, const std::vector<float>& betas,
-                   const float* rstd, float* dgamma, float* dbeta, const Parallel& parallel) {
+                   const std::vector<float>& scales, const std::vector<float>& betas, const float* rstd, float* dgamma,
+                   float* dbeta, const Parallel& parallel) {
   const int64_t C = walk.C, width = walk.width;
   std::vector<double> partial(walk.chunks * 2 * C, 0.0);
   walk.each(parallel, false, [&](int64_t chunk, int64_t first, int64_t n, bool has_tail) {
@@ -184,8 +178,8 @@ void sum_all_grads(const Walk& walk, const T* dy, const T* x, const std::vector<
     const auto block = [&](int64_t row, int64_t count, int64_t lanes) {
       std::fill(s1.begin(), s1.end(), 0.f);
       std::fill(s2.begin(), s2.end(), 0.f);
-      sum_grads<T, A>(dy + row * width, x + row * width, count, lanes, width, means.data(),
-                      scales.data(), betas.data(), s1.data(), s2.data());
+      sum_grads<T, A>(dy + row * width, x + row * width, count, lanes, width, means.data(), scales.data(), betas.data(),
+                      s1.data(), s2.data());
       for (int64_t j = 0; j < lanes; j += C)
         for (int64_t c = 0; c < C; ++c) S1[c] += s1[j + c], S2[c] += s2[j + c];
     };
@@ -204,9 +198,9 @@ void sum_all_grads(const Walk& walk, const T* dy, const T* x, const std::vector<
 }
 
 template <class T, Act A>
-void backward_all(bool batch_statistics, const T* dy, const T* x, const float* mean,
-                  const float* rstd, const float* gamma, const float* beta, int64_t rows,
-                  int64_t C, T* dx, float* dgamma, float* dbeta, const Parallel& parallel) {
+void backward_all(bool batch_statistics, const T* dy, const T* x, const float* mean, const float* rstd,
+                  const float* gamma, const float* beta, int64_t rows, int64_t C, T* dx, float* dgamma, float* dbeta,
+                  const Parallel& parallel) {
   const Walk walk(rows, C);
   const auto scale = product(gamma, rstd, C);
   const auto means = walk.tiled(mean), scales = walk.tiled(scale.data()), betas = walk.tiled(beta);
@@ -223,8 +217,8 @@ void backward_all(bool batch_statistics, const T* dy, const T* x, const float* m
   walk.each(parallel, true, [&](int64_t, int64_t first, int64_t n, bool has_tail) {
     const auto span = [&](int64_t row, int64_t count, int64_t lanes) {
       const int64_t at = row * walk.width;
-      write_grads<T, A>(dy + at, x + at, count, lanes, walk.width, means.data(), scales.data(),
-                        betas.data(), offsets.data(), slopes.data(), dx + at);
+      write_grads<T, A>(dy + at, x + at, count, lanes, walk.width, means.data(), scales.data(), betas.data(),
+                        offsets.data(), slopes.data(), dx + at);
     };
     span(first, n, walk.width);
     if (has_tail) span(first + n, 1, walk.tail);
@@ -232,9 +226,9 @@ void backward_all(bool batch_statistics, const T* dy, const T* x, const float* m
 }
 
 template <class T>
-void backward(bool batch_statistics, Act act, const T* dy, const T* x, const float* mean,
-              const float* rstd, const float* gamma, const float* beta, int64_t rows, int64_t C,
-              T* dx, float* dgamma, float* dbeta, const Parallel& parallel) {
+void backward(bool batch_statistics, Act act, const T* dy, const T* x, const float* mean, const float* rstd,
+              const float* gamma, const float* beta, int64_t rows, int64_t C, T* dx, float* dgamma, float* dbeta,
+              const Parallel& parallel) {
   const auto run = act == Act::none   ? backward_all<T, Act::none>
                    : act == Act::relu ? backward_all<T, Act::relu>
                                       : backward_all<T, Act::relu6>;
@@ -245,8 +239,7 @@ void backward(bool batch_statistics, Act act, const T* dy, const T* x, const flo
 // first row, so a mean far larger than the deviation costs no precision in float; blocks meet
 // in double, relative to the tensor's first row.
 template <class T>
-void moments(const Walk& walk, const T* x, float* mean, float* var, double eps, float* rstd,
-             const Parallel& parallel) {
+void moments(const Walk& walk, const T* x, float* mean, float* var, double eps, float* rstd, const Parallel& parallel) {
   const int64_t C = walk.C, width = walk.width;
   std::vector<double> partial(walk.chunks * 2 * C, 0.0);
   walk.each(parallel, false, [&](int64_t chunk, int64_t first, int64_t n, bool has_tail) {
@@ -289,9 +282,8 @@ void moments(const Walk& walk, const T* x, float* mean, float* var, double eps, 
 }  // namespace
 
 template <class T>
-void bn_act_eval_forward(const T* x, const T* residual, const float* mean, const float* rstd,
-                         const float* gamma, const float* beta, Act act, int64_t rows, int64_t C,
-                         T* y, const Parallel& parallel) {
+void bn_act_eval_forward(const T* x, const T* residual, const float* mean, const float* rstd, const float* gamma,
+                         const float* beta, Act act, int64_t rows, int64_t C, T* y, const Parallel& parallel) {
   const auto run = act == Act::none   ? write_all<T, Act::none>
                    : act == Act::relu ? write_all<T, Act::relu>
                                       : write_all<T, Act::relu6>;
@@ -299,39 +291,35 @@ void bn_act_eval_forward(const T* x, const T* residual, const float* mean, const
 }
 
 template <class T>
-void bn_act_forward(const T* x, const T* residual, const float* gamma, const float* beta, float eps,
-                    Act act, int64_t rows, int64_t C, T* y, float* mean, float* var, float* rstd,
-                    const Parallel& parallel) {
+void bn_act_forward(const T* x, const T* residual, const float* gamma, const float* beta, float eps, Act act,
+                    int64_t rows, int64_t C, T* y, float* mean, float* var, float* rstd, const Parallel& parallel) {
   moments(Walk(rows, C), x, mean, var, eps, rstd, parallel);
   bn_act_eval_forward(x, residual, mean, rstd, gamma, beta, act, rows, C, y, parallel);
 }
 
 template <class T>
-void bn_act_backward(const T* dy, const T* x, const float* mean, const float* rstd,
-                     const float* gamma, const float* beta, Act act, int64_t rows, int64_t C, T* dx,
-                     float* dgamma, float* dbeta, const Parallel& parallel) {
+void bn_act_backward(const T* dy, const T* x, const float* mean, const float* rstd, const float* gamma,
+                     const float* beta, Act act, int64_t rows, int64_t C, T* dx, float* dgamma, float* dbeta,
+                     const Parallel& parallel) {
   backward(true, act, dy, x, mean, rstd, gamma, beta, rows, C, dx, dgamma, dbeta, parallel);
 }
 
 template <class T>
-void bn_act_eval_backward(const T* dy, const T* x, const float* mean, const float* rstd,
-                          const float* gamma, const float* beta, Act act, int64_t rows, int64_t C,
-                          T* dx, float* dgamma, float* dbeta, const Parallel& parallel) {
+void bn_act_eval_backward(const T* dy, const T* x, const float* mean, const float* rstd, const float* gamma,
+                          const float* beta, Act act, int64_t rows, int64_t C, T* dx, float* dgamma, float* dbeta,
+                          const Parallel& parallel) {
   backward(false, act, dy, x, mean, rstd, gamma, beta, rows, C, dx, dgamma, dbeta, parallel);
 }
 
-#define MNV2_INSTANTIATE(T)                                                                       \
-  template void bn_act_forward<T>(const T*, const T*, const float*, const float*, float, Act,     \
-                                  int64_t, int64_t, T*, float*, float*, float*, const Parallel&); \
-  template void bn_act_backward<T>(const T*, const T*, const float*, const float*, const float*,  \
-                                   const float*, Act, int64_t, int64_t, T*, float*, float*,       \
-                                   const Parallel&);                                              \
-  template void bn_act_eval_forward<T>(const T*, const T*, const float*, const float*,            \
-                                       const float*, const float*, Act, int64_t, int64_t, T*,     \
-                                       const Parallel&);                                          \
-  template void bn_act_eval_backward<T>(const T*, const T*, const float*, const float*,           \
-                                        const float*, const float*, Act, int64_t, int64_t, T*,    \
-                                        float*, float*, const Parallel&);
+#define MNV2_INSTANTIATE(T)                                                                                         \
+  template void bn_act_forward<T>(const T*, const T*, const float*, const float*, float, Act, int64_t, int64_t, T*, \
+                                  float*, float*, float*, const Parallel&);                                         \
+  template void bn_act_backward<T>(const T*, const T*, const float*, const float*, const float*, const float*, Act, \
+                                   int64_t, int64_t, T*, float*, float*, const Parallel&);                          \
+  template void bn_act_eval_forward<T>(const T*, const T*, const float*, const float*, const float*, const float*,  \
+                                       Act, int64_t, int64_t, T*, const Parallel&);                                 \
+  template void bn_act_eval_backward<T>(const T*, const T*, const float*, const float*, const float*, const float*, \
+                                        Act, int64_t, int64_t, T*, float*, float*, const Parallel&);
 MNV2_INSTANTIATE(float)
 MNV2_INSTANTIATE(bfloat16)
 #undef MNV2_INSTANTIATE

@@ -24,28 +24,26 @@ namespace mnv2 {
 // Training mode: statistics of this batch. Writes y, mean, the biased variance, and
 // rstd = 1 / sqrt(var + eps); keep mean and rstd for the backward. residual may be null.
 template <class T>
-void bn_act_forward(const T* x, const T* residual, const float* gamma, const float* beta, float eps,
-                    Act act, int64_t rows, int64_t C, T* y, float* mean, float* var, float* rstd,
-                    const Parallel& parallel);
+void bn_act_forward(const T* x, const T* residual, const float* gamma, const float* beta, float eps, Act act,
+                    int64_t rows, int64_t C, T* y, float* mean, float* var, float* rstd, const Parallel& parallel);
 
 // Gradient of the above through the batch's statistics. The activation's mask is recomputed
 // from x. Writes dx (skipped if null), dgamma and dbeta.
 template <class T>
-void bn_act_backward(const T* dy, const T* x, const float* mean, const float* rstd,
-                     const float* gamma, const float* beta, Act act, int64_t rows, int64_t C, T* dx,
-                     float* dgamma, float* dbeta, const Parallel& parallel);
+void bn_act_backward(const T* dy, const T* x, const float* mean, const float* rstd, const float* gamma,
+                     const float* beta, Act act, int64_t rows, int64_t C, T* dx, float* dgamma, float* dbeta,
+                     const Parallel& parallel);
 
 // Evaluation mode, or a frozen BatchNorm inside a trainable part: mean and rstd are given
 // (rstd = 1 / sqrt(running_var + eps)) and are constants for the gradient.
 template <class T>
-void bn_act_eval_forward(const T* x, const T* residual, const float* mean, const float* rstd,
-                         const float* gamma, const float* beta, Act act, int64_t rows, int64_t C,
-                         T* y, const Parallel& parallel);
+void bn_act_eval_forward(const T* x, const T* residual, const float* mean, const float* rstd, const float* gamma,
+                         const float* beta, Act act, int64_t rows, int64_t C, T* y, const Parallel& parallel);
 
 // dx (skipped if null) = dy * mask * gamma * rstd; dgamma and dbeta both null skips their sums.
 template <class T>
-void bn_act_eval_backward(const T* dy, const T* x, const float* mean, const float* rstd,
-                          const float* gamma, const float* beta, Act act, int64_t rows, int64_t C,
-                          T* dx, float* dgamma, float* dbeta, const Parallel& parallel);
+void bn_act_eval_backward(const T* dy, const T* x, const float* mean, const float* rstd, const float* gamma,
+                          const float* beta, Act act, int64_t rows, int64_t C, T* dx, float* dgamma, float* dbeta,
+                          const Parallel& parallel);
 
 }  // namespace mnv2

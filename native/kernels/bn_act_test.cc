@@ -48,8 +48,8 @@ void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual,
   auto dy = random_tensor<T>(n);
   auto gamma = random_tensor<float>(C, 1.5, 0.5), beta = random_tensor<float>(C, 1, 1);
   auto mean = random_tensor<float>(C), rstd = random_tensor<float>(C, 1, 0.1);
-  Problem p{rows, C, act, 1e-5, batch_statistics, exactly(x), exactly(residual), exactly(gamma),
-            exactly(beta), exactly(mean), {}};
+  Problem p{rows,          C, act, 1e-5, batch_statistics, exactly(x), exactly(residual), exactly(gamma), exactly(beta),
+            exactly(mean), {}};
   for (float r : rstd) p.var.push_back(1 / (static_cast<double>(r) * r) - p.eps);
 
   const Forward want = reference(p);
@@ -69,16 +69,15 @@ void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual,
     const T* skip = with_residual ? residual.data() : nullptr;
     if (batch_statistics) {
       mean = poisoned<float>(C), rstd = poisoned<float>(C);
-      bn_act_forward<T>(x.data(), skip, gamma.data(), beta.data(), 1e-5f, act, rows, C, y.data(),
-                        mean.data(), var.data(), rstd.data(), parallel);
-      bn_act_backward<T>(dy.data(), x.data(), mean.data(), rstd.data(), gamma.data(), beta.data(),
-                         act, rows, C, dx.data(), dgamma.data(), dbeta.data(), parallel);
+      bn_act_forward<T>(x.data(), skip, gamma.data(), beta.data(), 1e-5f, act, rows, C, y.data(), mean.data(),
+                        var.data(), rstd.data(), parallel);
+      bn_act_backward<T>(dy.data(), x.data(), mean.data(), rstd.data(), gamma.data(), beta.data(), act, rows, C,
+                         dx.data(), dgamma.data(), dbeta.data(), parallel);
     } else {
-      bn_act_eval_forward<T>(x.data(), skip, mean.data(), rstd.data(), gamma.data(), beta.data(),
-                             act, rows, C, y.data(), parallel);
-      bn_act_eval_backward<T>(dy.data(), x.data(), mean.data(), rstd.data(), gamma.data(),
-                              beta.data(), act, rows, C, dx.data(), dgamma.data(), dbeta.data(),
-                              parallel);
+      bn_act_eval_forward<T>(x.data(), skip, mean.data(), rstd.data(), gamma.data(), beta.data(), act, rows, C,
+                             y.data(), parallel);
+      bn_act_eval_backward<T>(dy.data(), x.data(), mean.data(), rstd.data(), gamma.data(), beta.data(), act, rows, C,
+                              dx.data(), dgamma.data(), dbeta.data(), parallel);
       var.assign(p.var.begin(), p.var.end());
     }
     if (threads == 1) first_y = y, first_dx = dx, first_dgamma = dgamma;
@@ -87,8 +86,8 @@ void check(Report& report, int64_t rows, int64_t C, Act act, bool with_residual,
 
   static const char* acts[] = {"none", "relu", "relu6"};
   char name[96];
-  std::snprintf(name, sizeof name, "%s %5ld x %-4ld %-5s %-8s %s", type_name<T>(), long(rows), long(C),
-                acts[int(act)], with_residual ? "residual" : "", batch_statistics ? "train" : "eval");
+  std::snprintf(name, sizeof name, "%s %5ld x %-4ld %-5s %-8s %s", type_name<T>(), long(rows), long(C), acts[int(act)],
+                with_residual ? "residual" : "", batch_statistics ? "train" : "eval");
   const double exact = 2e-5, written = exact + rounding<T>();
   // Of one or two rows dx is the remainder of terms that cancel: measured by the terms' size.
   double dx_scale = 0;
@@ -113,8 +112,8 @@ void check_cancellation(Report& report, bool outlier) {
   Problem p{rows, C, Act::none, 0, true, exactly(x), {}, Vec(C, 1), Vec(C, 0), Vec(C), Vec(C)};
   const Forward want = reference(p);
   std::vector<float> one(C, 1.f), zero(C, 0.f), y(rows * C), mean(C), var(C), rstd(C);
-  bn_act_forward<float>(x.data(), nullptr, one.data(), zero.data(), 0.f, Act::none, rows, C, y.data(),
-                        mean.data(), var.data(), rstd.data(), team(2));
+  bn_act_forward<float>(x.data(), nullptr, one.data(), zero.data(), 0.f, Act::none, rows, C, y.data(), mean.data(),
+                        var.data(), rstd.data(), team(2));
   report.line(outlier ? "mean 1000, deviation 0.01, one row of zeros" : "mean 1000, deviation 0.01",
               {{"mean", error_of(mean, want.mean), 1e-7}, {"var", error_of(var, want.var, 1e-30), 1e-4}});
 }
@@ -126,8 +125,8 @@ void check_kinks(Report& report) {
   const int64_t n = static_cast<int64_t>(x.size());
   const float one = 1, zero = 0;
   std::vector<float> dy(n, 1.f), dx(n), y(n);
-  bn_act_eval_backward<float>(dy.data(), x.data(), &zero, &one, &one, &zero, Act::relu6, n, 1,
-                              dx.data(), nullptr, nullptr, team(1));
+  bn_act_eval_backward<float>(dy.data(), x.data(), &zero, &one, &one, &zero, Act::relu6, n, 1, dx.data(), nullptr,
+                              nullptr, team(1));
   bn_act_eval_forward<float>(x.data(), nullptr, &zero, &one, &one, &zero, Act::relu6, n, 1, y.data(), team(1));
   const bool nan_kept = std::isnan(y[n - 1]) && dx[n - 1] != 0;
   dx.resize(n - 1), y.resize(n - 1);

@@ -16,8 +16,8 @@ constexpr int64_t kLanes = 16;  // one AVX-512 vector of floats, one cache line
 
 // Channels-last columns to tiles, `tile_stride` floats apart.
 template <class T>
-MNV2_CLONES void widen_row(const T* __restrict from, int64_t columns, int64_t C,
-                           float* __restrict to, int64_t tile_stride) {
+MNV2_CLONES void widen_row(const T* __restrict from, int64_t columns, int64_t C, float* __restrict to,
+                           int64_t tile_stride) {
   for (int64_t j = 0; j < columns; ++j, from += C, to += kLanes) {
     int64_t c = 0;
     float* tile = to;
@@ -30,16 +30,14 @@ MNV2_CLONES void widen_row(const T* __restrict from, int64_t columns, int64_t C,
 // The nine products of one window; a, b, d point at its rows, w at the taps, kLanes apart.
 MNV2_INLINE float window(const float* a, const float* b, const float* d, const float* w) {
   constexpr int64_t K = kLanes;
-  return (a[0] * w[0] + a[K] * w[K] + a[2 * K] * w[2 * K]) +
-         (b[0] * w[3 * K] + b[K] * w[4 * K] + b[2 * K] * w[5 * K]) +
+  return (a[0] * w[0] + a[K] * w[K] + a[2 * K] * w[2 * K]) + (b[0] * w[3 * K] + b[K] * w[4 * K] + b[2 * K] * w[5 * K]) +
          (d[0] * w[6 * K] + d[K] * w[7 * K] + d[2 * K] * w[8 * K]);
 }
 
 // One tile of one output row, from three padded rows; y's columns are y_stride apart.
 template <class T, int S>
-MNV2_CLONES void convolve_tile(const float* __restrict a, const float* __restrict b,
-                               const float* __restrict d, const float* __restrict w,
-                               int64_t columns, int64_t y_stride, T* __restrict y) {
+MNV2_CLONES void convolve_tile(const float* __restrict a, const float* __restrict b, const float* __restrict d,
+                               const float* __restrict w, int64_t columns, int64_t y_stride, T* __restrict y) {
   constexpr int64_t step = S * kLanes;
   int64_t o = 0;
   for (; o + 4 <= columns; o += 4, a += 4 * step, b += 4 * step, d += 4 * step, y += 4 * y_stride) {
@@ -63,9 +61,9 @@ MNV2_CLONES void convolve_tile(const float* __restrict a, const float* __restric
 // meet taps 0 and 2, at 2m + 1 column m meets tap 1. With kTwo a second row of dy contributes.
 // g and h point at dy's column 0, before which lies a column of zeros.
 template <class T, bool kTwo>
-MNV2_CLONES void scatter_tile(const float* __restrict g, const float* __restrict w,
-                              const float* __restrict h, const float* __restrict v, int64_t left,
-                              int64_t columns, int64_t dx_stride, T* __restrict dx) {
+MNV2_CLONES void scatter_tile(const float* __restrict g, const float* __restrict w, const float* __restrict h,
+                              const float* __restrict v, int64_t left, int64_t columns, int64_t dx_stride,
+                              T* __restrict dx) {
   constexpr int64_t K = kLanes;
   for (int64_t m = left / 2; 2 * m - left < columns; ++m) {
     const int64_t j = 2 * m - left;
@@ -153,8 +151,13 @@ class RowRing {
  public:
   // A row of `width` columns lies at column `left` of `padded` columns.
   RowRing(int64_t height, int64_t width, int64_t left, int64_t padded, int64_t C)
-      : height_(height), width_(width), left_(left), C_(C), tile_stride_(padded * kLanes),
-        slot_stride_(tiles_of(C) * tile_stride_), buffer_(3 * slot_stride_ + tile_stride_) {}
+      : height_(height),
+        width_(width),
+        left_(left),
+        C_(C),
+        tile_stride_(padded * kLanes),
+        slot_stride_(tiles_of(C) * tile_stride_),
+        buffer_(3 * slot_stride_ + tile_stride_) {}
 
   void open(const T* image) {
     image_ = image;
@@ -186,8 +189,7 @@ void write_row(int64_t columns, int64_t C, std::vector<T>& partial, T* row, cons
   if (rest == 0) return;
   partial.resize(columns * kLanes);
   write(full, partial.data(), kLanes);
-  for (int64_t j = 0; j < columns; ++j)
-    std::copy_n(partial.data() + j * kLanes, rest, row + j * C + full * kLanes);
+  for (int64_t j = 0; j < columns; ++j) std::copy_n(partial.data() + j * kLanes, rest, row + j * C + full * kLanes);
 }
 
 // [C, 3, 3] to [tile][tap][lane], optionally turned by 180 degrees.
@@ -213,8 +215,8 @@ struct Bands {
 };
 
 template <class T, int S>
-void convolve(const T* x, const Floats& taps, int64_t N, int64_t C, int64_t H, int64_t W, int64_t top,
-              int64_t left, int64_t out_h, int64_t out_w, T* y, const Parallel& parallel) {
+void convolve(const T* x, const Floats& taps, int64_t N, int64_t C, int64_t H, int64_t W, int64_t top, int64_t left,
+              int64_t out_h, int64_t out_w, T* y, const Parallel& parallel) {
   const Bands bands(N, out_h);
   parallel(bands.count, [&](int64_t begin, int64_t end) {
     RowRing<T> ring(H, W, left, std::max((out_w - 1) * S + 3, left + W), C);
@@ -252,7 +254,8 @@ void scatter(const T* dy, const Floats& taps, const DepthwiseShape& s, T* dx, co
         const auto tile = u % 2 ? scatter_tile<T, false> : scatter_tile<T, true>;
         write_row(W, C, partial, dx + (n * s.H + i) * W * C, [&](int64_t t, T* out, int64_t stride) {
           const float* w = taps.data() + t * 9 * kLanes;
-          tile(g.tile(t) + kLanes, w + (u % 2 ? 3 * kLanes : 0), h.tile(t) + kLanes, w + 6 * kLanes, s.left, W, stride, out);
+          tile(g.tile(t) + kLanes, w + (u % 2 ? 3 * kLanes : 0), h.tile(t) + kLanes, w + 6 * kLanes, s.left, W, stride,
+               out);
         });
       }
     }
@@ -282,11 +285,13 @@ void correlate(const T* dy, const T* x, const DepthwiseShape& s, T* dw, const Pa
           const Row a = ring.row(i), b = ring.row(i + 1), d = ring.row(i + 2);
           const T* g = dy + (n * out_h + o) * out_w * C;
           for (int64_t t = 0; t < C / kLanes; ++t)
-            correlate_tile<T, S>(a.tile(t), b.tile(t), d.tile(t), g + t * kLanes, C, out_w, sums.data() + t * 9 * kLanes);
+            correlate_tile<T, S>(a.tile(t), b.tile(t), d.tile(t), g + t * kLanes, C, out_w,
+                                 sums.data() + t * 9 * kLanes);
           if (C % kLanes == 0) continue;
           const int64_t t = tiles - 1, rest = C % kLanes;  // a last tile of fewer channels, filled up with zeros
           for (int64_t j = 0; j < out_w; ++j) std::copy_n(g + j * C + t * kLanes, rest, last_tile.data() + j * kLanes);
-          correlate_tile<T, S>(a.tile(t), b.tile(t), d.tile(t), last_tile.data(), kLanes, out_w, sums.data() + t * 9 * kLanes);
+          correlate_tile<T, S>(a.tile(t), b.tile(t), d.tile(t), last_tile.data(), kLanes, out_w,
+                               sums.data() + t * 9 * kLanes);
         }
         for (int64_t k = 0; k < size; ++k) total[k] += sums.data()[k];
       }
@@ -304,7 +309,8 @@ void correlate(const T* dy, const T* x, const DepthwiseShape& s, T* dw, const Pa
 
 void require_valid(const DepthwiseShape& s) {
   if (!s.valid())
-    throw std::invalid_argument("depthwise 3x3: expected stride 1 or 2, pads from 0 to 2, and an input of at least 3x3 with its padding");
+    throw std::invalid_argument(
+        "depthwise 3x3: expected stride 1 or 2, pads from 0 to 2, and an input of at least 3x3 with its padding");
 }
 
 }  // namespace
@@ -321,14 +327,15 @@ void depthwise_backward(const T* dy, const T* x, const T* w, const DepthwiseShap
                         const Parallel& parallel) {
   require_valid(s);
   if (dx && s.stride == 1) {  // a convolution of dy with the turned kernel
-    convolve<T, 1>(dy, taps_of(w, s.C, true), s.N, s.C, s.out_h(), s.out_w(), 2 - s.top, 2 - s.left, s.H, s.W, dx, parallel);
+    convolve<T, 1>(dy, taps_of(w, s.C, true), s.N, s.C, s.out_h(), s.out_w(), 2 - s.top, 2 - s.left, s.H, s.W, dx,
+                   parallel);
   } else if (dx) {
     scatter<T>(dy, taps_of(w, s.C, false), s, dx, parallel);
   }
   if (dw) (s.stride == 1 ? correlate<T, 1> : correlate<T, 2>)(dy, x, s, dw, parallel);
 }
 
-#define MNV2_INSTANTIATE(T)                                                                        \
+#define MNV2_INSTANTIATE(T)                                                                           \
   template void depthwise_forward<T>(const T*, const T*, const DepthwiseShape&, T*, const Parallel&); \
   template void depthwise_backward<T>(const T*, const T*, const T*, const DepthwiseShape&, T*, T*, const Parallel&);
 MNV2_INSTANTIATE(float)

@@ -27,8 +27,8 @@ struct DepthwiseShape {
   int64_t out_w() const { return (W + left + right - 3) / stride + 1; }
   bool valid() const {
     const auto pad_ok = [](int64_t p) { return p >= 0 && p <= 2; };
-    return N > 0 && C > 0 && H > 0 && W > 0 && (stride == 1 || stride == 2) && pad_ok(top) &&
-           pad_ok(left) && pad_ok(bottom) && pad_ok(right) && H + top + bottom >= 3 && W + left + right >= 3;
+    return N > 0 && C > 0 && H > 0 && W > 0 && (stride == 1 || stride == 2) && pad_ok(top) && pad_ok(left) &&
+           pad_ok(bottom) && pad_ok(right) && H + top + bottom >= 3 && W + left + right >= 3;
   }
 };
 

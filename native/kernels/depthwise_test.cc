@@ -39,8 +39,8 @@ void check(Report& report, const DepthwiseShape& s) {
 
   char name[112];
   std::snprintf(name, sizeof name, "%s [%ld, %3ld, %3ld, %3ld] stride %ld pads %ld %ld %ld %ld", type_name<T>(),
-                long(s.N), long(s.C), long(s.H), long(s.W), long(s.stride), long(s.top), long(s.left),
-                long(s.bottom), long(s.right));
+                long(s.N), long(s.C), long(s.H), long(s.W), long(s.stride), long(s.top), long(s.left), long(s.bottom),
+                long(s.right));
   const double bound = 2e-6 + rounding<T>();
   report.line(name, {{"y", error_of(y, want_y), bound},
                      {"dx", error_of(dx, want_dx), bound},
@@ -60,7 +60,8 @@ void check_type(Report& report) {
     }
     for (int k = 0; k < 24; ++k) {
       const auto pick = [](int64_t n) { return static_cast<int64_t>(rng()() % n); };
-      check<T>(report, {1 + pick(3), 1 + pick(70), 3 + pick(30), 3 + pick(30), stride, pick(3), pick(3), pick(3), pick(3)});
+      check<T>(report,
+               {1 + pick(3), 1 + pick(70), 3 + pick(30), 3 + pick(30), stride, pick(3), pick(3), pick(3), pick(3)});
     }
   }
   check<T>(report, {1, 960, 7, 7, 1, 1, 1, 1, 1});

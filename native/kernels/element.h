@@ -32,7 +32,9 @@ MNV2_INLINE float widen(bfloat16 v) {
 template <class T>
 T narrow(float v);
 template <>
-MNV2_INLINE float narrow<float>(float v) { return v; }
+MNV2_INLINE float narrow<float>(float v) {
+  return v;
+}
 // Round to nearest, ties to even; a NaN stays one. Written without comparisons: GCC 12 otherwise
 // threads the activation's branches through this one, at three times the cost.
 template <>

@@ -24,9 +24,7 @@ inline double act_of(Act act, double v) {
   if (act == Act::none) return v;
   return act == Act::relu ? std::max(v, 0.0) : std::min(std::max(v, 0.0), 6.0);
 }
-inline bool passes(Act act, double v) {
-  return act == Act::none || (v > 0 && (act == Act::relu || v < 6));
-}
+inline bool passes(Act act, double v) { return act == Act::none || (v > 0 && (act == Act::relu || v < 6)); }
 
 struct Forward {
   Vec y, pre, mean, var, rstd;
@@ -68,8 +66,7 @@ inline Grads reference_backward(const Problem& p, const Forward& f, const Vec& d
     for (int64_t r = 0; r < p.rows; ++r) {
       const int64_t i = r * p.C + c;
       double d = passes(p.act, f.pre[i]) ? dy[i] : 0;
-      if (p.batch_statistics)
-        d -= (g.dbeta[c] + (p.x[i] - f.mean[c]) * f.rstd[c] * g.dgamma[c]) / p.rows;
+      if (p.batch_statistics) d -= (g.dbeta[c] + (p.x[i] - f.mean[c]) * f.rstd[c] * g.dgamma[c]) / p.rows;
       g.dx[i] = p.gamma[c] * f.rstd[c] * d;
     }
   }

@@ -20,11 +20,11 @@ namespace mnv2 {
 namespace {
 
 constexpr int64_t kLanes = 16;
-constexpr int64_t kPanel = 3;             // blocks of output channels a register tile covers
-constexpr int64_t kPartOfSum = 128;       // products of a sum whose weights are kept in the L1 cache
-constexpr int64_t kCache = 640 << 10;     // bytes of one core's L2 that a depthwise output may take
-constexpr int64_t kRingPixels = 112;      // output pixels a step of the ring makes
-constexpr int64_t kStripRows = 14;        // from this height on an image is shared by rows
+constexpr int64_t kPanel = 3;          // blocks of output channels a register tile covers
+constexpr int64_t kPartOfSum = 128;    // products of a sum whose weights are kept in the L1 cache
+constexpr int64_t kCache = 640 << 10;  // bytes of one core's L2 that a depthwise output may take
+constexpr int64_t kRingPixels = 112;   // output pixels a step of the ring makes
+constexpr int64_t kStripRows = 14;     // from this height on an image is shared by rows
 
 // m pixels x one panel: y = clamp(a * b + bias) + add. Products: k_blocks x k of them, a's blocks k_stride apart.
 struct DenseTiles {
@@ -104,10 +104,10 @@ namespace {
 const Isa& best() {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
   const auto level = [](bool v4, bool v3) -> const Isa& { return v4 ? avx512::isa : v3 ? avx2::isa : portable::isa; };
-  static const Isa& found = level(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                                      __builtin_cpu_supports("avx512cd"),
-                                  __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"));
+  static const Isa& found = level(
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"),
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"));
   return found;
 #else
   return portable::isa;
@@ -174,7 +174,8 @@ template <class T>
 MNV2_CLONES void put(const float* __restrict from, int64_t width, int64_t count, int64_t lanes, int64_t C,
                      const T* __restrict add, T* __restrict to) {
   for (int64_t j = 0; j < count; j++)
-    for (int64_t l = 0; l < lanes; l++) to[j * C + l] = narrow<T>(from[j * width + l] + (add ? widen(add[j * C + l]) : 0.f));
+    for (int64_t l = 0; l < lanes; l++)
+      to[j * C + l] = narrow<T>(from[j * width + l] + (add ? widen(add[j * C + l]) : 0.f));
 }
 
 }  // namespace
@@ -210,7 +211,8 @@ SeparableBlock::Dense SeparableBlock::pack(const FoldedConv& conv, int64_t k) {
     for (int64_t c = 0; c < width && p.block * kLanes + c < conv.out; c++) {
       const float* from = conv.weight + (p.block * kLanes + c) * conv.in * area;
       for (int64_t i = 0; i < conv.in; i++)
-        for (int64_t tap = 0; tap < area; tap++) d.weights[p.weights + (tap * conv.in + i) * width + c] = from[i * area + tap];
+        for (int64_t tap = 0; tap < area; tap++)
+          d.weights[p.weights + (tap * conv.in + i) * width + c] = from[i * area + tap];
     }
   }
   return d;
@@ -222,11 +224,13 @@ SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthw
     if (!holds) throw std::invalid_argument(std::string("SeparableBlock: ") + what);
   };
   require(!dense || depthwise, "a dense convolution comes before a depthwise one");
-  require(pointwise.size == 1 && pointwise.stride == 1 && !pointwise.top && !pointwise.left && !pointwise.bottom && !pointwise.right,
+  require(pointwise.size == 1 && pointwise.stride == 1 && !pointwise.top && !pointwise.left && !pointwise.bottom &&
+              !pointwise.right,
           "the pointwise convolution is 1x1, stride 1, without padding");
   if (depthwise) {
     const auto& d = *depthwise;
-    require(d.size == 3 && (d.stride == 1 || d.stride == 2) && d.in == d.out && d.out == pointwise.in, "the depthwise convolution is 3x3 of stride 1 or 2");
+    require(d.size == 3 && (d.stride == 1 || d.stride == 2) && d.in == d.out && d.out == pointwise.in,
+            "the depthwise convolution is 3x3 of stride 1 or 2");
     for (int64_t pad : {d.top, d.left, d.bottom, d.right}) require(pad >= 0 && pad <= 2, "pads are 0 to 2");
     depthwise_ = d;
     depthwise_.weight = depthwise_.bias = nullptr;
@@ -239,7 +243,8 @@ SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthw
     }
   }
   if (dense) {
-    require(dense->out == depthwise->in && dense->size >= 1 && dense->stride >= 1, "the dense convolution feeds the depthwise one");
+    require(dense->out == depthwise->in && dense->size >= 1 && dense->stride >= 1,
+            "the dense convolution feeds the depthwise one");
     require(dense->top >= 0 && dense->left >= 0 && dense->bottom >= 0 && dense->right >= 0, "pads are not negative");
     dense_ = pack(*dense, dense->size * dense->size * dense->in);
   } else if (depthwise) {
@@ -250,7 +255,8 @@ SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthw
   std::vector<float> padded;
   if (depthwise && p.in % kLanes) {
     padded.assign(p.out * mid_blocks_ * kLanes, 0.f);
-    for (int64_t o = 0; o < p.out; o++) std::copy(p.weight + o * p.in, p.weight + (o + 1) * p.in, padded.begin() + o * mid_blocks_ * kLanes);
+    for (int64_t o = 0; o < p.out; o++)
+      std::copy(p.weight + o * p.in, p.weight + (o + 1) * p.in, padded.begin() + o * mid_blocks_ * kLanes);
     p.weight = padded.data();
     p.in = mid_blocks_ * kLanes;
   }
@@ -288,11 +294,21 @@ struct SeparableRun {
   int64_t row;  // floats of a wide row of one block
 
   SeparableRun(const SeparableBlock& block, Size size, const T* x, const T* residual, T* y, bool planar)
-      : b(block), in(size), out(block.out(size)), x(x), residual(residual), y(y), planar(planar),
-        in_channels(b.has_dense_ ? b.dense_.conv.in : b.has_depthwise_ ? b.depthwise_.in : b.pointwise_.conv.in),
-        out_channels(b.pointwise_.conv.out), wide(size) {
+      : b(block),
+        in(size),
+        out(block.out(size)),
+        x(x),
+        residual(residual),
+        y(y),
+        planar(planar),
+        in_channels(b.has_dense_       ? b.dense_.conv.in
+                    : b.has_depthwise_ ? b.depthwise_.in
+                                       : b.pointwise_.conv.in),
+        out_channels(b.pointwise_.conv.out),
+        wide(size) {
     const auto& c = b.dense_.conv;
-    if (b.has_dense_) wide = {outputs(in.H, c.top, c.bottom, c.size, c.stride), outputs(in.W, c.left, c.right, c.size, c.stride)};
+    if (b.has_dense_)
+      wide = {outputs(in.H, c.top, c.bottom, c.size, c.stride), outputs(in.W, c.left, c.right, c.size, c.stride)};
     row = (wide.W + b.depthwise_.left + b.depthwise_.right) * kLanes;
   }
 
@@ -325,7 +341,8 @@ struct SeparableRun {
       widen_all(image, (end - begin) * row, to);
       return {to, row, begin};
     }
-    const int64_t row = (in.W + c.left + c.right) * in_channels, first = begin * c.stride - c.top, rows = (end - 1 - begin) * c.stride + c.size;
+    const int64_t row = (in.W + c.left + c.right) * in_channels, first = begin * c.stride - c.top,
+                  rows = (end - 1 - begin) * c.stride + c.size;
     float* const to = memory().staged.take(rows * row);
     for (int64_t r = 0; r < rows; r++) {
       const int64_t h = first + r;
@@ -356,15 +373,17 @@ struct SeparableRun {
       std::fill(at + row - right, at + row, 0.f);
       if (inside && !b.has_dense_) {
         const int64_t c = (panel.block + i) * kLanes;
-        take_block(x + (n * in.H + h) * in.W * in_channels + c, in.W, in_channels, std::min(kLanes, in_channels - c), at + left);
+        take_block(x + (n * in.H + h) * in.W * in_channels + c, in.W, in_channels, std::min(kLanes, in_channels - c),
+                   at + left);
       }
     }
     if (!inside || !b.has_dense_) return;
     const auto& d = b.dense_;
     const auto& c = d.conv;
     const float* a = staged.a + (h - staged.begin) * c.stride * staged.row;
-    isa.dense({a, c.stride * in_channels, wide.W, c.size, c.size * in_channels, staged.row, d.weights.data() + panel.weights, d.bias.data() + panel.block * kLanes, panel.blocks,
-               c.lo, c.hi, nullptr, to + left, kLanes, stride});
+    isa.dense({a, c.stride * in_channels, wide.W, c.size, c.size * in_channels, staged.row,
+               d.weights.data() + panel.weights, d.bias.data() + panel.block * kLanes, panel.blocks, c.lo, c.hi,
+               nullptr, to + left, kLanes, stride});
   }
 
   void depthwise_row(int64_t block, const float* const rows[3], float* to) const {
@@ -395,7 +414,8 @@ struct SeparableRun {
 
   // Output rows [r0, r1) of image n, a few at a time, all panels' wide rows kept in a ring.
   void by_rows(int64_t n, int64_t r0, int64_t r1) const {
-    const int64_t step = std::max<int64_t>(1, kRingPixels / out.W), ring = (step - 1) * b.depthwise_.stride + 3, stride = ring * row;
+    const int64_t step = std::max<int64_t>(1, kRingPixels / out.W), ring = (step - 1) * b.depthwise_.stride + 3,
+                  stride = ring * row;
     const int64_t begin = first_row(r0);
     float* const w = memory().wide.take(b.mid_blocks_ * stride);
     float* const mid = memory().mid.take(b.mid_blocks_ * step * out.W * kLanes);
@@ -408,27 +428,43 @@ struct SeparableRun {
         for (int64_t block = panel.block; block < panel.block + panel.blocks; block++) {
           for (int64_t k = 0; k < count; k++) {
             const int64_t top = first_row(r + k);
-            const float* rows[3] = {place(top) + block * stride, place(top + 1) + block * stride, place(top + 2) + block * stride};
+            const float* rows[3] = {place(top) + block * stride, place(top + 1) + block * stride,
+                                    place(top + 2) + block * stride};
             depthwise_row(block, rows, mid + (block * count + k) * out.W * kLanes);
           }
         }
       }
       h = end;
-      pointwise(mid, kLanes, b.mid_blocks_, kLanes, count * out.W * kLanes, 0, count * out.W, (n * out.H + r) * out.W, 0, panels());
+      pointwise(mid, kLanes, b.mid_blocks_, kLanes, count * out.W * kLanes, 0, count * out.W, (n * out.H + r) * out.W,
+                0, panels());
     }
   }
 
   int64_t panels() const { return static_cast<int64_t>(b.pointwise_.panels.size()); }
 
   // Pixels [m0, m1) of `a` through panels [p0, p1) to y's pixels from `first` + m0 on.
-  void pointwise(const float* a, int64_t pixel, int64_t k_blocks, int64_t k, int64_t k_stride, int64_t m0, int64_t m1, int64_t first,
-                 int64_t p0, int64_t p1) const {
+  void pointwise(const float* a, int64_t pixel, int64_t k_blocks, int64_t k, int64_t k_stride, int64_t m0, int64_t m1,
+                 int64_t first, int64_t p0, int64_t p1) const {
     const auto& d = b.pointwise_;
     for (int64_t p = p0; p < p1; p++) {
       const auto& panel = d.panels[p];
-      const int64_t channel = panel.block * kLanes, width = panel.blocks * kLanes, lanes = std::min(width, out_channels - channel);
-      DenseTiles t{a + m0 * pixel, pixel, m1 - m0, k_blocks, k, k_stride, d.weights.data() + panel.weights, d.bias.data() + channel,
-                   panel.blocks, d.conv.lo, d.conv.hi, nullptr, nullptr, out_channels, kLanes};
+      const int64_t channel = panel.block * kLanes, width = panel.blocks * kLanes,
+                    lanes = std::min(width, out_channels - channel);
+      DenseTiles t{a + m0 * pixel,
+                   pixel,
+                   m1 - m0,
+                   k_blocks,
+                   k,
+                   k_stride,
+                   d.weights.data() + panel.weights,
+                   d.bias.data() + channel,
+                   panel.blocks,
+                   d.conv.lo,
+                   d.conv.hi,
+                   nullptr,
+                   nullptr,
+                   out_channels,
+                   kLanes};
       const int64_t to = (first + m0) * out_channels + channel;
       if (sizeof(T) == sizeof(float) && lanes == width) {
         t.add = residual ? reinterpret_cast<const float*>(residual + to) : nullptr;
@@ -477,8 +513,8 @@ struct SeparableRun {
   }
 
   // The pointwise convolution of `count` pixels on all threads, each with its own panels where there are enough.
-  void products(const float* a, int64_t pixel, int64_t k_blocks, int64_t k, int64_t k_stride, int64_t count, int64_t first, int threads,
-                const Parallel& parallel) const {
+  void products(const float* a, int64_t pixel, int64_t k_blocks, int64_t k, int64_t k_stride, int64_t count,
+                int64_t first, int threads, const Parallel& parallel) const {
     const int64_t cuts = std::min((count + 7) / 8, (2 * threads - 1) / panels() + 1);
     parallel(panels() * cuts, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
@@ -494,7 +530,9 @@ struct SeparableRun {
       const float* a = reinterpret_cast<const float*>(x);
       if (sizeof(T) != sizeof(float)) {
         float* const to = memory().staged.take(pixels * in_channels);
-        parallel(pixels, [&](int64_t begin, int64_t end) { widen_all(x + begin * in_channels, (end - begin) * in_channels, to + begin * in_channels); });
+        parallel(pixels, [&](int64_t begin, int64_t end) {
+          widen_all(x + begin * in_channels, (end - begin) * in_channels, to + begin * in_channels);
+        });
         a = to;
       }
       return products(a, in_channels, 1, in_channels, 0, pixels, 0, threads, parallel);
@@ -509,10 +547,13 @@ struct SeparableRun {
 };
 
 template <class T>
-void SeparableBlock::run(const T* x, bool planar, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const {
+void SeparableBlock::run(const T* x, bool planar, const T* residual, int64_t N, Size size, T* y, int threads,
+                         const Parallel& parallel) const {
   SeparableRun<T>(*this, size, x, residual, y, planar && takes_planar()).run(N, threads, parallel);
 }
-template void SeparableBlock::run<float>(const float*, bool, const float*, int64_t, Size, float*, int, const Parallel&) const;
-template void SeparableBlock::run<bfloat16>(const bfloat16*, bool, const bfloat16*, int64_t, Size, bfloat16*, int, const Parallel&) const;
+template void SeparableBlock::run<float>(const float*, bool, const float*, int64_t, Size, float*, int,
+                                         const Parallel&) const;
+template void SeparableBlock::run<bfloat16>(const bfloat16*, bool, const bfloat16*, int64_t, Size, bfloat16*, int,
+                                            const Parallel&) const;
 
 }  // namespace mnv2

@@ -41,9 +41,11 @@ class SeparableBlock {
   // Whether x may also come as [N, in, H, W]: a k x k convolution copies its input anyway.
   bool takes_planar() const;
 
-  // x: [N, H, W, in], or planar; residual (may be null) and y: [N, out(...), out]. threads: how many `parallel` runs on.
+  // x: [N, H, W, in], or planar; residual (may be null) and y: [N, out(...), out]. threads: how many `parallel` runs
+  // on.
   template <class T>
-  void run(const T* x, bool planar, const T* residual, int64_t N, Size size, T* y, int threads, const Parallel& parallel) const;
+  void run(const T* x, bool planar, const T* residual, int64_t N, Size size, T* y, int threads,
+           const Parallel& parallel) const;
 
  private:
   template <class T>
@@ -53,8 +55,8 @@ class SeparableBlock {
     int64_t weights;        // where its [k][blocks][lane] begin
   };
   struct Dense {
-    FoldedConv conv;  // pointers not kept
-    int64_t k = 0;    // products of one output
+    FoldedConv conv;            // pointers not kept
+    int64_t k = 0;              // products of one output
     std::vector<Panel> panels;  // without a dense convolution: of the image's channels
     std::vector<float> weights, bias;
   };

@@ -17,7 +17,8 @@ static inline __attribute__((always_inline)) vec clamp(vec v, vec lo, vec hi) {
 // Blocks [from, until) of the products, for M pixels x V registers of channels from register v0 of the panel on.
 // Between the parts of a sum y holds it.
 template <int M, int V, int Pixel>
-static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int64_t first, int64_t v0, int64_t from, int64_t until) {
+static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int64_t first, int64_t v0, int64_t from,
+                                                       int64_t until) {
   vec sum[M][V];
   float* y[V];
   _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) {
@@ -49,7 +50,8 @@ static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int6
       _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y[v] + m * t.y_pixel, sum[m][v]);
     } else if (t.add) {
       const float* add = t.add + (y[v] - t.y);
-      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y[v] + m * t.y_pixel, clamp(sum[m][v], lo, hi) + load(add + m * t.y_pixel));
+      _Pragma("GCC unroll 16") for (int m = 0; m < M; m++)
+          store(y[v] + m * t.y_pixel, clamp(sum[m][v], lo, hi) + load(add + m * t.y_pixel));
     } else {
       _Pragma("GCC unroll 16") for (int m = 0; m < M; m++) store(y[v] + m * t.y_pixel, clamp(sum[m][v], lo, hi));
     }
@@ -57,10 +59,13 @@ static inline __attribute__((always_inline)) void tile(const DenseTiles& t, int6
 }
 
 template <int V, int Pixel, int M = MNV2_PIXELS>
-static inline __attribute__((always_inline)) void pixels(const DenseTiles& t, int64_t m, int64_t first, int64_t v0, int64_t from, int64_t until) {
+static inline __attribute__((always_inline)) void pixels(const DenseTiles& t, int64_t m, int64_t first, int64_t v0,
+                                                         int64_t from, int64_t until) {
   if constexpr (M > 0) {
-    if (m == M) tile<M, V, Pixel>(t, first, v0, from, until);
-    else pixels<V, Pixel, M - 1>(t, m, first, v0, from, until);
+    if (m == M)
+      tile<M, V, Pixel>(t, first, v0, from, until);
+    else
+      pixels<V, Pixel, M - 1>(t, m, first, v0, from, until);
   }
 }
 
@@ -91,8 +96,10 @@ static void panel(const DenseTiles& t) {
 }
 
 static void dense_tiles(const DenseTiles& t) {
-  if (t.pixel == kLanes) panel<kLanes>(t);
-  else panel<0>(t);
+  if (t.pixel == kLanes)
+    panel<kLanes>(t);
+  else
+    panel<0>(t);
 }
 
 template <int Stride>
@@ -114,8 +121,10 @@ static inline __attribute__((always_inline)) void window_row(const Window& r) {
 }
 
 static void depthwise_row(const Window& r) {
-  if (r.stride == 1) window_row<1>(r);
-  else window_row<2>(r);
+  if (r.stride == 1)
+    window_row<1>(r);
+  else
+    window_row<2>(r);
 }
 
 static constexpr Isa isa{dense_tiles, depthwise_row};

@@ -18,8 +18,10 @@ constexpr float kNone = std::numeric_limits<float>::infinity();
 struct Conv {
   FoldedConv c;
   std::vector<float> weight, bias;
-  Conv(int64_t in, int64_t out, int64_t size, int64_t stride, std::vector<int64_t> pads, float lo, float hi, bool depthwise = false) {
-    weight = random_tensor<float>(out * (depthwise ? 1 : in) * size * size, 0, 1 / std::sqrt(double(depthwise ? 1 : in) * size * size));
+  Conv(int64_t in, int64_t out, int64_t size, int64_t stride, std::vector<int64_t> pads, float lo, float hi,
+       bool depthwise = false) {
+    weight = random_tensor<float>(out * (depthwise ? 1 : in) * size * size, 0,
+                                  1 / std::sqrt(double(depthwise ? 1 : in) * size * size));
     bias = random_tensor<float>(out);
     c = {weight.data(), bias.data(), in, out, size, stride, pads[0], pads[1], pads[2], pads[3], lo, hi};
   }
@@ -31,7 +33,8 @@ struct Map {
 };
 
 Map convolve(const Map& x, const FoldedConv& c, bool depthwise) {
-  const int64_t H = (x.H + c.top + c.bottom - c.size) / c.stride + 1, W = (x.W + c.left + c.right - c.size) / c.stride + 1;
+  const int64_t H = (x.H + c.top + c.bottom - c.size) / c.stride + 1,
+                W = (x.W + c.left + c.right - c.size) / c.stride + 1;
   Map y{x.N, H, W, c.out, Vec(x.N * H * W * c.out)};
   double* to = y.v.data();
   for (int64_t n = 0; n < x.N; n++)
@@ -45,7 +48,8 @@ Map convolve(const Map& x, const FoldedConv& c, bool depthwise) {
               if (ih < 0 || iw < 0 || ih >= x.H || iw >= x.W) continue;
               const double* pixel = x.v.data() + ((n * x.H + ih) * x.W + iw) * x.C;
               const float* taps = c.weight + (kh * c.size + kw);
-              if (depthwise) sum += pixel[o] * taps[o * c.size * c.size];
+              if (depthwise)
+                sum += pixel[o] * taps[o * c.size * c.size];
               else
                 for (int64_t i = 0; i < x.C; i++) sum += pixel[i] * taps[(o * x.C + i) * c.size * c.size];
             }
@@ -79,13 +83,15 @@ void check(Report& report, const char* name, int64_t N, int64_t H, int64_t W, co
   if (block.takes_planar()) {
     std::vector<T> planes(x.size()), y = poisoned<T>(want.v.size());
     for (int64_t i = 0; i < N * H * W; i++)
-      for (int64_t c = 0; c < channels; c++) planes[(i / (H * W) * channels + c) * H * W + i % (H * W)] = x[i * channels + c];
+      for (int64_t c = 0; c < channels; c++)
+        planes[(i / (H * W) * channels + c) * H * W + i % (H * W)] = x[i * channels + c];
     block.run<T>(planes.data(), true, residual ? add.data() : nullptr, N, {H, W}, y.data(), 2, team(2));
     same = same && y == first;
   }
   char text[160];
-  std::snprintf(text, sizeof text, "%s %-12s [%ld, %3ld, %3ld, %3ld] -> %3ld -> [%3ld, %3ld, %3ld]%s", type_name<T>(), name, long(N), long(channels),
-                long(H), long(W), long(pointwise.c.in), long(pointwise.c.out), long(want.H), long(want.W), residual ? " +" : "");
+  std::snprintf(text, sizeof text, "%s %-12s [%ld, %3ld, %3ld, %3ld] -> %3ld -> [%3ld, %3ld, %3ld]%s", type_name<T>(),
+                name, long(N), long(channels), long(H), long(W), long(pointwise.c.in), long(pointwise.c.out),
+                long(want.H), long(want.W), residual ? " +" : "");
   report.line(text, {{"y", error_of(first, want.v), 2e-5 + rounding<T>()}, {"differ", same ? 0.0 : 1.0, 0.0}});
 }
 
@@ -96,23 +102,34 @@ void check_type(Report& report) {
     int64_t N, in, mid, out, size, stride;
   };
   // MobileNetV2's blocks at 224 pixels, in batches that share images, and not.
-  for (const Case& c : {Case{1, 16, 96, 24, 112, 2}, {2, 24, 144, 24, 56, 1}, {3, 24, 144, 32, 56, 2}, {1, 32, 192, 32, 28, 1},
-                        {4, 32, 192, 64, 28, 2}, {3, 64, 384, 96, 14, 1}, {1, 96, 576, 160, 14, 2}, {2, 160, 960, 320, 7, 1}, {5, 8, 48, 8, 40, 1}}) {
+  for (const Case& c : {Case{1, 16, 96, 24, 112, 2},
+                        {2, 24, 144, 24, 56, 1},
+                        {3, 24, 144, 32, 56, 2},
+                        {1, 32, 192, 32, 28, 1},
+                        {4, 32, 192, 64, 28, 2},
+                        {3, 64, 384, 96, 14, 1},
+                        {1, 96, 576, 160, 14, 2},
+                        {2, 160, 960, 320, 7, 1},
+                        {5, 8, 48, 8, 40, 1}}) {
     const bool odd = c.stride == 1 || pick(2);
-    const Conv dense(c.in, c.mid, 1, 1, {0, 0, 0, 0}, 0, 6), depthwise(c.mid, c.mid, 3, c.stride, {odd, odd, 1, 1}, 0, 6, true);
+    const Conv dense(c.in, c.mid, 1, 1, {0, 0, 0, 0}, 0, 6),
+        depthwise(c.mid, c.mid, 3, c.stride, {odd, odd, 1, 1}, 0, 6, true);
     const Conv pointwise(c.mid, c.out, 1, 1, {0, 0, 0, 0}, -kNone, kNone);
     check<T>(report, "inverted", c.N, c.size, c.size, &dense, &depthwise, pointwise, c.stride == 1 && c.in == c.out);
   }
   {
-    const Conv stem(3, 32, 3, 2, {0, 0, 1, 1}, 0, 6), depthwise(32, 32, 3, 1, {1, 1, 1, 1}, 0, 6, true), pointwise(32, 16, 1, 1, {0, 0, 0, 0}, -kNone, kNone);
+    const Conv stem(3, 32, 3, 2, {0, 0, 1, 1}, 0, 6), depthwise(32, 32, 3, 1, {1, 1, 1, 1}, 0, 6, true),
+        pointwise(32, 16, 1, 1, {0, 0, 0, 0}, -kNone, kNone);
     check<T>(report, "stem", 1, 224, 224, &stem, &depthwise, pointwise, false);
     check<T>(report, "stem", 3, 63, 65, &stem, &depthwise, pointwise, true);
   }
   for (int k = 0; k < 40; k++) {
     const int64_t in = 1 + pick(40), mid = 1 + pick(80), out = 1 + pick(70), N = 1 + pick(6);
-    const Conv dense(in, mid, 1, 1, {0, 0, 0, 0}, 0, kNone), wide(in, mid, 1 + 2 * pick(3), 1 + pick(3), {pick(4), pick(4), pick(4), pick(4)}, -1, 1);
+    const Conv dense(in, mid, 1, 1, {0, 0, 0, 0}, 0, kNone),
+        wide(in, mid, 1 + 2 * pick(3), 1 + pick(3), {pick(4), pick(4), pick(4), pick(4)}, -1, 1);
     const Conv depthwise(mid, mid, 3, 1 + pick(2), {pick(3), pick(3), pick(3), pick(3)}, -0.5f, 2, true);
-    const Conv pointwise(mid, out, 1, 1, {0, 0, 0, 0}, 0, 6), alone(in, out, 1, 1, {0, 0, 0, 0}, -1, 1), separable(in, in, 3, 1 + pick(2), {1, 1, pick(2), pick(2)}, 0, 6, true);
+    const Conv pointwise(mid, out, 1, 1, {0, 0, 0, 0}, 0, 6), alone(in, out, 1, 1, {0, 0, 0, 0}, -1, 1),
+        separable(in, in, 3, 1 + pick(2), {1, 1, pick(2), pick(2)}, 0, 6, true);
     const Conv after(in, out, 1, 1, {0, 0, 0, 0}, 0, kNone);
     const int64_t H = 3 + pick(60), W = 3 + pick(60);
     check<T>(report, "inverted", N, H, W, &dense, &depthwise, pointwise, pick(2));

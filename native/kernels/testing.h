@@ -19,15 +19,17 @@ inline std::mt19937& rng() {
   static std::mt19937 engine(20180113);
   return engine;
 }
-inline double normal(double mean = 0, double std = 1) {
-  return std::normal_distribution<double>(mean, std)(rng());
-}
+inline double normal(double mean = 0, double std = 1) { return std::normal_distribution<double>(mean, std)(rng()); }
 
 template <class T>
-const char* type_name() { return sizeof(T) == 4 ? "fp32" : "bf16"; }
+const char* type_name() {
+  return sizeof(T) == 4 ? "fp32" : "bf16";
+}
 // Half a unit in the last place of T, relative: what one rounding to T may cost.
 template <class T>
-double rounding() { return sizeof(T) == 4 ? 6.0e-8 : 1.0 / 256; }
+double rounding() {
+  return sizeof(T) == 4 ? 6.0e-8 : 1.0 / 256;
+}
 
 template <class T>
 std::vector<T> random_tensor(int64_t n, double mean = 0, double std = 1) {

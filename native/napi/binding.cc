@@ -1,4 +1,5 @@
-// See binding.h. Each class owns a shared_ptr; queued jobs hold their own, so dispose() never pulls memory from under one.
+// See binding.h. Each class owns a shared_ptr; queued jobs hold their own, so dispose() never pulls memory from under
+// one.
 #include "napi/binding.h"
 
 #include <ATen/ATen.h>
@@ -59,11 +60,12 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   int threads = 1;
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Engine",
-                       {InstanceAccessor("device", &EngineWrap::get_device, nullptr), InstanceAccessor("threads", &EngineWrap::get_threads, nullptr),
-                        InstanceMethod("ping", &EngineWrap::ping), InstanceMethod("memory", &EngineWrap::memory),
-                        InstanceMethod("timeDepthwise", &EngineWrap::time_depthwise), InstanceMethod("timeCopy", &EngineWrap::time_copy),
-                        InstanceMethod("dispose", &EngineWrap::dispose)});
+    return DefineClass(
+        env, "Engine",
+        {InstanceAccessor("device", &EngineWrap::get_device, nullptr),
+         InstanceAccessor("threads", &EngineWrap::get_threads, nullptr), InstanceMethod("ping", &EngineWrap::ping),
+         InstanceMethod("memory", &EngineWrap::memory), InstanceMethod("timeDepthwise", &EngineWrap::time_depthwise),
+         InstanceMethod("timeCopy", &EngineWrap::time_copy), InstanceMethod("dispose", &EngineWrap::dispose)});
   }
 
   explicit EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
@@ -72,10 +74,12 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
       device = at::Device(text_at(options, "device"));
       threads = static_cast<int>(number_at(options, "threads"));
       core = Engine::create(info.Env(), [device = device, threads = threads] { start_engine_thread(device, threads); });
-      info.Env().AddCleanupHook([](std::weak_ptr<Engine>* engine) {
-        if (auto e = engine->lock()) e->shutdown();
-        delete engine;
-      }, new std::weak_ptr<Engine>(core));
+      info.Env().AddCleanupHook(
+          [](std::weak_ptr<Engine>* engine) {
+            if (auto e = engine->lock()) e->shutdown();
+            delete engine;
+          },
+          new std::weak_ptr<Engine>(core));
     });
   }
 
@@ -85,38 +89,50 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     return core->submit(info.Env(), [] { return [](Napi::Env env) { return env.Undefined(); }; }, hold({Value()}));
   }
   Napi::Value memory(const Napi::CallbackInfo& info) {
-    return core->submit(info.Env(), [device = device]() -> Settle {
+    return core->submit(
+        info.Env(),
+        [device = device]() -> Settle {
 #ifdef MNV2_CUDA
-      if (device.is_cuda()) DeviceImages::sweep();
+          if (device.is_cuda()) DeviceImages::sweep();
 #endif
-      const auto m = device_memory(device);
-      return [m](Napi::Env env) -> Napi::Value {
-        auto out = Napi::Object::New(env);
-        out.Set("allocated", Napi::Number::New(env, m.allocated));
-        out.Set("reserved", Napi::Number::New(env, m.reserved));
-        out.Set("peak", Napi::Number::New(env, m.peak));
-        return out;
-      };
-    }, hold({Value()}));
+          const auto m = device_memory(device);
+          return [m](Napi::Env env) -> Napi::Value {
+            auto out = Napi::Object::New(env);
+            out.Set("allocated", Napi::Number::New(env, m.allocated));
+            out.Set("reserved", Napi::Number::New(env, m.reserved));
+            out.Set("peak", Napi::Number::New(env, m.peak));
+            return out;
+          };
+        },
+        hold({Value()}));
   }
   Napi::Value time_depthwise(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto work = info[0].As<Napi::Object>();
       const auto shape = integers_from(work.Get("shape"), "shape");
-      const DepthwiseCase c{device, dtype_from(text_at(work, "dtype")), text_at(work, "route"), shape.at(0), shape.at(1), shape.at(2), shape.at(3),
+      const DepthwiseCase c{device,
+                            dtype_from(text_at(work, "dtype")),
+                            text_at(work, "route"),
+                            shape.at(0),
+                            shape.at(1),
+                            shape.at(2),
+                            shape.at(3),
                             static_cast<int64_t>(number_at(work, "stride"))};
       const int samples = static_cast<int>(number_at(work, "samples"));
-      return core->submit(info.Env(), [c, samples]() -> Settle {
-        const auto times = mnv2::time_depthwise(c, samples);
-        return [times](Napi::Env env) -> Napi::Value {
-          auto out = Napi::Object::New(env);
-          out.Set("forward", seconds_to(env, times.forward));
-          out.Set("inputGradient", seconds_to(env, times.input_gradient));
-          out.Set("weightGradient", seconds_to(env, times.weight_gradient));
-          out.Set("captured", Napi::Boolean::New(env, times.captured));
-          return out;
-        };
-      }, hold({Value()}));
+      return core->submit(
+          info.Env(),
+          [c, samples]() -> Settle {
+            const auto times = mnv2::time_depthwise(c, samples);
+            return [times](Napi::Env env) -> Napi::Value {
+              auto out = Napi::Object::New(env);
+              out.Set("forward", seconds_to(env, times.forward));
+              out.Set("inputGradient", seconds_to(env, times.input_gradient));
+              out.Set("weightGradient", seconds_to(env, times.weight_gradient));
+              out.Set("captured", Napi::Boolean::New(env, times.captured));
+              return out;
+            };
+          },
+          hold({Value()}));
     });
   }
   Napi::Value time_copy(const Napi::CallbackInfo& info) {
@@ -124,10 +140,13 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
       auto work = info[0].As<Napi::Object>();
       const auto bytes = static_cast<int64_t>(number_at(work, "bytes"));
       const int samples = static_cast<int>(number_at(work, "samples"));
-      return core->submit(info.Env(), [device = device, bytes, samples]() -> Settle {
-        const auto times = mnv2::time_copy(device, bytes, samples);
-        return [times](Napi::Env env) -> Napi::Value { return seconds_to(env, times); };
-      }, hold({Value()}));
+      return core->submit(
+          info.Env(),
+          [device = device, bytes, samples]() -> Settle {
+            const auto times = mnv2::time_copy(device, bytes, samples);
+            return [times](Napi::Env env) -> Napi::Value { return seconds_to(env, times); };
+          },
+          hold({Value()}));
     });
   }
   void dispose(const Napi::CallbackInfo&) { core->close(); }
@@ -146,9 +165,10 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
   std::shared_ptr<Engine> engine;
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Weights",
-                       {InstanceMethod("set", &WeightsWrap::set), InstanceMethod("get", &WeightsWrap::get),
-                        InstanceMethod("names", &WeightsWrap::names), InstanceMethod("dispose", &WeightsWrap::dispose)});
+    return DefineClass(
+        env, "Weights",
+        {InstanceMethod("set", &WeightsWrap::set), InstanceMethod("get", &WeightsWrap::get),
+         InstanceMethod("names", &WeightsWrap::names), InstanceMethod("dispose", &WeightsWrap::dispose)});
   }
 
   explicit WeightsWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<WeightsWrap>(info) {
@@ -169,24 +189,30 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
         const auto name = text_at(entry, "name");
         entries.emplace_back(name, tensor_from(entry, name));
       }
-      return engine->submit(info.Env(), [core = core, entries = std::move(entries)]() -> Settle {
-        for (const auto& [name, value] : entries) core->set(name, value);
-        return [](Napi::Env env) { return env.Undefined(); };
-      }, hold({Value(), list}));
+      return engine->submit(
+          info.Env(),
+          [core = core, entries = std::move(entries)]() -> Settle {
+            for (const auto& [name, value] : entries) core->set(name, value);
+            return [](Napi::Env env) { return env.Undefined(); };
+          },
+          hold({Value(), list}));
     });
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       alive(core, "Weights");
-      return engine->submit(info.Env(), [core = core, names = strings_from(info[0])]() -> Settle {
-        std::vector<at::Tensor> values;
-        for (const auto& name : names) values.push_back(host_form(core->get(name)));
-        return [values](Napi::Env env) -> Napi::Value {
-          auto out = Napi::Array::New(env, values.size());
-          for (uint32_t i = 0; i < values.size(); i++) out.Set(i, tensor_to(env, values[i]));
-          return out;
-        };
-      }, hold({Value()}));
+      return engine->submit(
+          info.Env(),
+          [core = core, names = strings_from(info[0])]() -> Settle {
+            std::vector<at::Tensor> values;
+            for (const auto& name : names) values.push_back(host_form(core->get(name)));
+            return [values](Napi::Env env) -> Napi::Value {
+              auto out = Napi::Array::New(env, values.size());
+              for (uint32_t i = 0; i < values.size(); i++) out.Set(i, tensor_to(env, values[i]));
+              return out;
+            };
+          },
+          hold({Value()}));
     });
   }
   Napi::Value names(const Napi::CallbackInfo& info) {
@@ -206,10 +232,11 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
   std::shared_ptr<Engine> engine;
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "RowStore",
-                       {InstanceAccessor("rows", &RowStoreWrap::get_rows, nullptr), InstanceAccessor("bytes", &RowStoreWrap::get_bytes, nullptr),
-                        InstanceMethod("set", &RowStoreWrap::set), InstanceMethod("get", &RowStoreWrap::get),
-                        InstanceMethod("dispose", &RowStoreWrap::dispose)});
+    return DefineClass(
+        env, "RowStore",
+        {InstanceAccessor("rows", &RowStoreWrap::get_rows, nullptr),
+         InstanceAccessor("bytes", &RowStoreWrap::get_bytes, nullptr), InstanceMethod("set", &RowStoreWrap::set),
+         InstanceMethod("get", &RowStoreWrap::get), InstanceMethod("dispose", &RowStoreWrap::dispose)});
   }
 
   explicit RowStoreWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RowStoreWrap>(info) {
@@ -217,7 +244,8 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
       auto* wrap = engine_of(info[0]);
       engine = wrap->core;
       auto options = info[1].As<Napi::Object>();
-      core = std::make_shared<RowStore>(static_cast<int64_t>(number_at(options, "rows")), integers_from(options.Get("shape"), "RowStore shape"),
+      core = std::make_shared<RowStore>(static_cast<int64_t>(number_at(options, "rows")),
+                                        integers_from(options.Get("shape"), "RowStore shape"),
                                         dtype_from(text_at(options, "dtype")), wrap->device);
     });
   }
@@ -234,15 +262,19 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
       auto data = info[0];
       auto spec = Napi::Object::New(info.Env());
       auto shape = Napi::Array::New(info.Env());
-      for (int64_t i = 0; i < core->values.dim(); i++) shape.Set(static_cast<uint32_t>(i), Napi::Number::New(info.Env(), core->values.size(i)));
+      for (int64_t i = 0; i < core->values.dim(); i++)
+        shape.Set(static_cast<uint32_t>(i), Napi::Number::New(info.Env(), core->values.size(i)));
       spec.Set("data", data);
       spec.Set("shape", shape);
       spec.Set("dtype", Napi::String::New(info.Env(), dtype_name(core->values.scalar_type())));
       auto values = tensor_from(spec, "RowStore");
-      return engine->submit(info.Env(), [core = core, values]() -> Settle {
-        core->set(values);
-        return [](Napi::Env env) { return env.Undefined(); };
-      }, hold({Value(), data}));
+      return engine->submit(
+          info.Env(),
+          [core = core, values]() -> Settle {
+            core->set(values);
+            return [](Napi::Env env) { return env.Undefined(); };
+          },
+          hold({Value(), data}));
     });
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
@@ -250,13 +282,16 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
       alive(core, "RowStore");
       const int64_t start = info[0].ToNumber().Int64Value(), count = info[1].ToNumber().Int64Value();
       if (start < 0 || count < 0 || start + count > core->values.size(0)) {
-        throw Failure("USAGE", "RowStore.get: expected rows within [0, " + std::to_string(core->values.size(0)) + "), got " +
-                                   std::to_string(start) + " to " + std::to_string(start + count));
+        throw Failure("USAGE", "RowStore.get: expected rows within [0, " + std::to_string(core->values.size(0)) +
+                                   "), got " + std::to_string(start) + " to " + std::to_string(start + count));
       }
-      return engine->submit(info.Env(), [core = core, start, count]() -> Settle {
-        auto rows = host_form(core->values.slice(0, start, start + count));
-        return [rows](Napi::Env env) -> Napi::Value { return tensor_to(env, rows); };
-      }, hold({Value()}));
+      return engine->submit(
+          info.Env(),
+          [core = core, start, count]() -> Settle {
+            auto rows = host_form(core->values.slice(0, start, start + count));
+            return [rows](Napi::Env env) -> Napi::Value { return tensor_to(env, rows); };
+          },
+          hold({Value()}));
     });
   }
   void dispose(const Napi::CallbackInfo&) { core.reset(); }
@@ -275,10 +310,11 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   std::shared_ptr<Engine> engine;
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Program",
-                       {InstanceMethod("run", &ProgramWrap::run), InstanceMethod("loop", &ProgramWrap::loop),
-                        InstanceMethod("plan", &ProgramWrap::plan), InstanceMethod("cudaGraph", &ProgramWrap::cuda_graph),
-                        InstanceMethod("dispose", &ProgramWrap::dispose)});
+    return DefineClass(
+        env, "Program",
+        {InstanceMethod("run", &ProgramWrap::run), InstanceMethod("loop", &ProgramWrap::loop),
+         InstanceMethod("plan", &ProgramWrap::plan), InstanceMethod("cudaGraph", &ProgramWrap::cuda_graph),
+         InstanceMethod("dispose", &ProgramWrap::dispose)});
   }
 
   explicit ProgramWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramWrap>(info) {
@@ -324,15 +360,18 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
       if (o.Get("step").IsNumber()) options.step = static_cast<uint64_t>(number_at(o, "step"));
       if (o.Get("seed").IsNumber()) options.seed = static_cast<uint64_t>(number_at(o, "seed"));
       auto keys = o.Get("fetch").IsArray() ? strings_from(o.Get("fetch")) : core->graph.outputs;
-      return engine->submit(info.Env(), [core = core, feeds = std::move(feeds), options = std::move(options), keys = std::move(keys)]() -> Settle {
-        std::vector<at::Tensor> values;
-        for (const auto& value : core->run(feeds, options)) values.push_back(host_form(value));
-        return [keys, values](Napi::Env env) -> Napi::Value {
-          auto out = Napi::Object::New(env);
-          for (size_t i = 0; i < keys.size(); i++) out.Set(keys[i], tensor_to(env, values[i]));
-          return out;
-        };
-      }, std::move(held));
+      return engine->submit(
+          info.Env(),
+          [core = core, feeds = std::move(feeds), options = std::move(options), keys = std::move(keys)]() -> Settle {
+            std::vector<at::Tensor> values;
+            for (const auto& value : core->run(feeds, options)) values.push_back(host_form(value));
+            return [keys, values](Napi::Env env) -> Napi::Value {
+              auto out = Napi::Object::New(env);
+              for (size_t i = 0; i < keys.size(); i++) out.Set(keys[i], tensor_to(env, values[i]));
+              return out;
+            };
+          },
+          std::move(held));
     });
   }
 
@@ -351,10 +390,12 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
     return b;
   }
 
-  LoopSpec loop_from(const Napi::Object& o, std::vector<std::string>& stack_names, std::vector<std::string>& row_names) const {
+  LoopSpec loop_from(const Napi::Object& o, std::vector<std::string>& stack_names,
+                     std::vector<std::string>& row_names) const {
     LoopSpec spec;
     auto order = o.Get("order");
-    if (!order.IsTypedArray() || order.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) throw Failure("USAGE", "loop: expected order as an Int32Array");
+    if (!order.IsTypedArray() || order.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+      throw Failure("USAGE", "loop: expected order as an Int32Array");
     auto indices = order.As<Napi::Int32Array>();
     spec.order.assign(indices.Data(), indices.Data() + indices.ElementLength());
     spec.batch_size = static_cast<int64_t>(number_at(o, "batchSize"));
@@ -368,7 +409,9 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
     if (o.Get("lr").IsTypedArray()) {
       auto lr = o.Get("lr").As<Napi::Float64Array>();
       const size_t steps = (spec.order.size() + spec.batch_size - 1) / spec.batch_size;
-      if (lr.ElementLength() != steps) throw Failure("USAGE", "loop: expected " + std::to_string(steps) + " learning rates, one a step, got " + std::to_string(lr.ElementLength()));
+      if (lr.ElementLength() != steps)
+        throw Failure("USAGE", "loop: expected " + std::to_string(steps) + " learning rates, one a step, got " +
+                                   std::to_string(lr.ElementLength()));
       spec.lr.assign(lr.Data(), lr.Data() + steps);
     }
     spec.first_step = static_cast<uint64_t>(number_at(o, "firstStep"));
@@ -382,7 +425,8 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
     for (uint32_t i = 0; i < targets.Length(); i++) {
       const auto name = targets.Get(i).As<Napi::String>().Utf8Value();
       auto target = into.Get(name).As<Napi::Object>();
-      spec.into.push_back({core->node_named(name), alive(row_store_of(target.Get("store"))->core, "RowStore"), static_cast<int64_t>(number_at(target, "offset"))});
+      spec.into.push_back({core->node_named(name), alive(row_store_of(target.Get("store"))->core, "RowStore"),
+                           static_cast<int64_t>(number_at(target, "offset"))});
     }
     if (o.Get("finite").IsString()) {
       const auto name = text_at(o, "finite");
@@ -400,11 +444,15 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
     for (int32_t i : spec.order) {
       for (const auto& [name, b] : spec.bind) {
         const int64_t size = b.rows ? b.rows->values.size(0) : b.images->count(), at = i + b.offset;
-        if (at < 0 || at >= size) throw Failure("USAGE", "loop: input '" + name + "' has " + std::to_string(size) + " examples, the order asks for number " + std::to_string(at));
+        if (at < 0 || at >= size)
+          throw Failure("USAGE", "loop: input '" + name + "' has " + std::to_string(size) +
+                                     " examples, the order asks for number " + std::to_string(at));
       }
       for (const auto& target : spec.into) {
         const int64_t size = target.store->values.size(0), at = i + target.offset;
-        if (at < 0 || at >= size) throw Failure("USAGE", "loop: a store of " + std::to_string(size) + " rows cannot take row " + std::to_string(at));
+        if (at < 0 || at >= size)
+          throw Failure("USAGE",
+                        "loop: a store of " + std::to_string(size) + " rows cannot take row " + std::to_string(at));
       }
     }
   }
@@ -431,32 +479,36 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
           });
         };
       }
-      auto state = std::make_shared<std::pair<LoopSpec, std::function<void(int64_t, const std::vector<double>&)>>>(std::move(spec), std::move(progress));
+      auto state = std::make_shared<std::pair<LoopSpec, std::function<void(int64_t, const std::vector<double>&)>>>(
+          std::move(spec), std::move(progress));
       std::weak_ptr<Engine> weak = engine;
-      auto promise = engine->submit(env, [core = core, state, cancelled, stack_names, row_names]() -> Settle {
-        auto result = std::make_shared<LoopResult>(core->loop(state->first, *cancelled, state->second));
-        for (auto& rows : result->rows) rows = host_form(rows);
-        // `state` rides along so that the callback's reference is dropped on the JavaScript thread.
-        return [result, state, stack_names, row_names](Napi::Env env) -> Napi::Value {
-          auto out = Napi::Object::New(env);
-          out.Set("steps", Napi::Number::New(env, result->steps));
-          out.Set("examples", Napi::Number::New(env, result->examples));
-          out.Set("stopped", Napi::Boolean::New(env, result->stopped));
-          out.Set("diverged", Napi::Number::New(env, result->diverged));
-          out.Set("seconds", Napi::Number::New(env, result->seconds));
-          out.Set("cudaGraph", Napi::String::New(env, result->cuda_graph));
-          auto stack = Napi::Object::New(env), rows = Napi::Object::New(env);
-          for (size_t i = 0; i < stack_names.size(); i++) {
-            auto numbers = Napi::Float64Array::New(env, result->stack[i].size());
-            std::copy(result->stack[i].begin(), result->stack[i].end(), numbers.Data());
-            stack.Set(stack_names[i], numbers);
-          }
-          for (size_t i = 0; i < result->rows.size(); i++) rows.Set(row_names[i], tensor_to(env, result->rows[i]));
-          out.Set("stack", stack);
-          out.Set("rows", rows);
-          return out;
-        };
-      }, hold({Value()}));
+      auto promise = engine->submit(
+          env,
+          [core = core, state, cancelled, stack_names, row_names]() -> Settle {
+            auto result = std::make_shared<LoopResult>(core->loop(state->first, *cancelled, state->second));
+            for (auto& rows : result->rows) rows = host_form(rows);
+            // `state` rides along so that the callback's reference is dropped on the JavaScript thread.
+            return [result, state, stack_names, row_names](Napi::Env env) -> Napi::Value {
+              auto out = Napi::Object::New(env);
+              out.Set("steps", Napi::Number::New(env, result->steps));
+              out.Set("examples", Napi::Number::New(env, result->examples));
+              out.Set("stopped", Napi::Boolean::New(env, result->stopped));
+              out.Set("diverged", Napi::Number::New(env, result->diverged));
+              out.Set("seconds", Napi::Number::New(env, result->seconds));
+              out.Set("cudaGraph", Napi::String::New(env, result->cuda_graph));
+              auto stack = Napi::Object::New(env), rows = Napi::Object::New(env);
+              for (size_t i = 0; i < stack_names.size(); i++) {
+                auto numbers = Napi::Float64Array::New(env, result->stack[i].size());
+                std::copy(result->stack[i].begin(), result->stack[i].end(), numbers.Data());
+                stack.Set(stack_names[i], numbers);
+              }
+              for (size_t i = 0; i < result->rows.size(); i++) rows.Set(row_names[i], tensor_to(env, result->rows[i]));
+              out.Set("stack", stack);
+              out.Set("rows", rows);
+              return out;
+            };
+          },
+          hold({Value()}));
       auto handle = Napi::Object::New(env);
       handle.Set("promise", promise);
       handle.Set("cancel", Napi::Function::New(env, [cancelled](const Napi::CallbackInfo&) { *cancelled = true; }));
@@ -477,9 +529,12 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   Napi::Value cuda_graph(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       alive(core, "Program");
-      return engine->submit(info.Env(), [core = core]() -> Settle {
-        return [text = core->cuda_graph()](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
-      }, hold({Value()}));
+      return engine->submit(
+          info.Env(),
+          [core = core]() -> Settle {
+            return [text = core->cuda_graph()](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
+          },
+          hold({Value()}));
     });
   }
 

@@ -10,8 +10,9 @@ struct DType {
   const char* name;
   at::ScalarType type;
 };
-constexpr DType kTypes[] = {{"float32", at::kFloat},  {"float64", at::kDouble}, {"bfloat16", at::kBFloat16}, {"int64", at::kLong},
-                            {"int32", at::kInt},      {"uint8", at::kByte},     {"bool", at::kBool}};
+constexpr DType kTypes[] = {{"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
+                            {"int64", at::kLong},    {"int32", at::kInt},      {"uint8", at::kByte},
+                            {"bool", at::kBool}};
 
 [[noreturn]] void refuse(const std::string& what, const std::string& expected) {
   throw Failure("USAGE", what + ": expected " + expected);
@@ -61,7 +62,8 @@ Node node_from(const Napi::Object& spec, size_t index) {
   node.shape = integers_from(spec.Get("shape"), "shape");
   node.dtype = dtype_from(text_at(spec, "dtype"));
   for (auto input : integers_from(spec.Get("inputs"), "inputs")) {
-    if (input < 0 || input >= static_cast<int64_t>(index)) refuse("graph", "inputs before their users at node " + std::to_string(index));
+    if (input < 0 || input >= static_cast<int64_t>(index))
+      refuse("graph", "inputs before their users at node " + std::to_string(index));
     node.inputs.push_back(static_cast<int>(input));
   }
   auto attrs = spec.Get("attrs").As<Napi::Object>();
@@ -148,8 +150,10 @@ Napi::Object tensor_to(Napi::Env env, const at::Tensor& value) {
   const auto bytes = value.numel() * value.element_size();
   // The array buffer owns the tensor: no copy.
   auto* keep = new at::Tensor(value);
-  auto buffer = bytes > 0 ? Napi::ArrayBuffer::New(env, keep->data_ptr(), bytes, [](Napi::Env, void*, at::Tensor* kept) { delete kept; }, keep)
-                          : (delete keep, Napi::ArrayBuffer::New(env, 0));
+  auto buffer = bytes > 0
+                    ? Napi::ArrayBuffer::New(
+                          env, keep->data_ptr(), bytes, [](Napi::Env, void*, at::Tensor* kept) { delete kept; }, keep)
+                    : (delete keep, Napi::ArrayBuffer::New(env, 0));
   const size_t count = value.numel();
   Napi::Value data;
   switch (value.scalar_type()) {
@@ -198,7 +202,8 @@ Graph graph_from(const Napi::Object& spec) {
     if (o.Get(key).IsNumber()) into = number_at(o, key);
   };
   s.kind = text_at(o, "kind");
-  optional("momentum", s.momentum), optional("weightDecay", s.weight_decay), optional("beta1", s.beta1), optional("beta2", s.beta2);
+  optional("momentum", s.momentum), optional("weightDecay", s.weight_decay), optional("beta1", s.beta1),
+      optional("beta2", s.beta2);
   optional("eps", s.eps), optional("alpha", s.alpha);
   s.nesterov = flag_at(o, "nesterov");
   s.eps_inside_sqrt = flag_at(o, "epsInsideSqrt");

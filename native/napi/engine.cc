@@ -82,8 +82,10 @@ void Engine::settle(Napi::Env env, Job* job) {
         job->failure = std::make_unique<Failure>(current_failure());
       }
     }
-    if (job->failure) job->deferred.Reject(to_js_error(env, job->failure->code, job->failure->what(), job->failure->path).Value());
-    else job->deferred.Resolve(value);
+    if (job->failure)
+      job->deferred.Reject(to_js_error(env, job->failure->code, job->failure->what(), job->failure->path).Value());
+    else
+      job->deferred.Resolve(value);
   } catch (const Napi::Error&) {
     // A worker being terminated runs no JavaScript any more: there is no one to tell.
   }
@@ -108,15 +110,16 @@ Napi::Promise Engine::submit(Napi::Env env, std::function<Settle()> work, std::v
 
 void Engine::notify(std::function<void(Napi::Env)> body) {
   auto* call = new std::function<void(Napi::Env)>(std::move(body));
-  const auto status = to_js_.NonBlockingCall(call, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* f) {
-    std::unique_ptr<std::function<void(Napi::Env)>> owner(f);
-    if (env == nullptr) return;
-    try {
-      (*f)(env);
-    } catch (const Napi::Error& error) {
-      if (!error.IsEmpty()) error.ThrowAsJavaScriptException();  // the callback's own: uncaught, as in any callback
-    }
-  });
+  const auto status =
+      to_js_.NonBlockingCall(call, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* f) {
+        std::unique_ptr<std::function<void(Napi::Env)>> owner(f);
+        if (env == nullptr) return;
+        try {
+          (*f)(env);
+        } catch (const Napi::Error& error) {
+          if (!error.IsEmpty()) error.ThrowAsJavaScriptException();  // the callback's own: uncaught, as in any callback
+        }
+      });
   if (status != napi_ok) delete call;
 }
 
@@ -129,8 +132,10 @@ void Engine::shutdown() {
   stopping_ = true;
   close();
   if (!thread_.joinable()) return;
-  if (thread_.get_id() == std::this_thread::get_id()) thread_.detach();
-  else thread_.join();
+  if (thread_.get_id() == std::this_thread::get_id())
+    thread_.detach();
+  else
+    thread_.join();
   to_js_.Release();
 }
 

@@ -22,7 +22,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   static std::shared_ptr<Engine> create(Napi::Env env, std::function<void()> start);
   ~Engine();
 
-  /** Queues `work`; what it returns makes the promise's value, what it throws its rejection. `hold` keeps JS values alive. */
+  /** Queues `work`; what it returns makes the promise's value, what it throws its rejection. `hold` keeps JS values
+   * alive. */
   Napi::Promise submit(Napi::Env env, std::function<Settle()> work, std::vector<Napi::ObjectReference> hold = {});
   /** Calls `body` soon on the JavaScript thread. Callable from any thread; dropped after shutdown. */
   void notify(std::function<void(Napi::Env)> body);
@@ -45,7 +46,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::deque<std::unique_ptr<Job>> queue_;
   std::atomic<bool> closing_{false}, stopping_{false};
   Napi::ThreadSafeFunction to_js_;
-  int pending_ = 0;  // JavaScript thread only: keeps the process alive while jobs run
+  int pending_ = 0;     // JavaScript thread only: keeps the process alive while jobs run
   std::thread thread_;  // last: it uses everything above
 };
 

@@ -40,14 +40,17 @@ double number_in(const Napi::Object& object, const char* key, const char* what) 
 int64_t whole_in(const Napi::Object& object, const char* key, const char* what) {
   const double number = number_in(object, key, what);
   if (number != std::floor(number) || std::fabs(number) > 9007199254740991.0) {
-    throw Failure("USAGE", std::string(what) + ": expected " + key + " as a whole number, got " + shown(object.Get(key)));
+    throw Failure("USAGE",
+                  std::string(what) + ": expected " + key + " as a whole number, got " + shown(object.Get(key)));
   }
   return static_cast<int64_t>(number);
 }
 
 int side_in(const Napi::Object& object, const char* key) {
   const int64_t side = whole_in(object, key, "ImageStore");
-  if (side < 1 || side > 65536) throw Failure("USAGE", std::string("ImageStore: expected ") + key + " from 1 to 65536, got " + std::to_string(side));
+  if (side < 1 || side > 65536)
+    throw Failure("USAGE",
+                  std::string("ImageStore: expected ") + key + " from 1 to 65536, got " + std::to_string(side));
   return static_cast<int>(side);
 }
 
@@ -57,22 +60,25 @@ class ImageStoreWrap : public Napi::ObjectWrap<ImageStoreWrap> {
 
   static Napi::Function define(Napi::Env env) {
     using W = ImageStoreWrap;
-    return DefineClass(env, "ImageStore",
-                       {InstanceAccessor("count", &W::count, nullptr), InstanceAccessor("height", &W::height, nullptr),
-                        InstanceAccessor("width", &W::width, nullptr), InstanceAccessor("channels", &W::channels, nullptr),
-                        InstanceMethod("put", &W::put), InstanceMethod("get", &W::get), InstanceMethod("hash", &W::hash),
-                        InstanceMethod("equal", &W::equal), InstanceMethod("load", &W::load), InstanceMethod("dispose", &W::dispose)});
+    return DefineClass(
+        env, "ImageStore",
+        {InstanceAccessor("count", &W::count, nullptr), InstanceAccessor("height", &W::height, nullptr),
+         InstanceAccessor("width", &W::width, nullptr), InstanceAccessor("channels", &W::channels, nullptr),
+         InstanceMethod("put", &W::put), InstanceMethod("get", &W::get), InstanceMethod("hash", &W::hash),
+         InstanceMethod("equal", &W::equal), InstanceMethod("load", &W::load), InstanceMethod("dispose", &W::dispose)});
   }
 
   explicit ImageStoreWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ImageStoreWrap>(info) {
     guarded(info.Env(), [&] {
       info.This().As<Napi::Object>().TypeTag(&kTag);
-      if (!info[0].IsObject()) throw Failure("USAGE", "ImageStore: expected { count, height, width, channels, file?, create? }");
+      if (!info[0].IsObject())
+        throw Failure("USAGE", "ImageStore: expected { count, height, width, channels, file?, create? }");
       auto o = info[0].As<Napi::Object>();
       const int64_t count = whole_in(o, "count", "ImageStore");
       const int height = side_in(o, "height"), width = side_in(o, "width"), channels = side_in(o, "channels");
       if (o.Get("file").IsString()) {
-        core = ImageStore::map_file(o.Get("file").As<Napi::String>(), count, height, width, channels, o.Get("create").ToBoolean());
+        core = ImageStore::map_file(o.Get("file").As<Napi::String>(), count, height, width, channels,
+                                    o.Get("create").ToBoolean());
       } else {
         core = ImageStore::in_memory(count, height, width, channels);
         // Tells the garbage collector what a forgotten store costs.
@@ -118,7 +124,8 @@ class ImageStoreWrap : public Napi::ObjectWrap<ImageStoreWrap> {
   int64_t index_in(const Napi::Value& value) const {
     const double index = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
     if (!(index >= 0 && index < static_cast<double>(alive()->count()) && index == std::floor(index))) {
-      throw Failure("USAGE", "ImageStore: expected an image number from 0 to " + std::to_string(core->count() - 1) + ", got " + shown(value));
+      throw Failure("USAGE", "ImageStore: expected an image number from 0 to " + std::to_string(core->count() - 1) +
+                                 ", got " + shown(value));
     }
     return static_cast<int64_t>(index);
   }
@@ -131,8 +138,10 @@ class ImageStoreWrap : public Napi::ObjectWrap<ImageStoreWrap> {
       }
       auto pixels = info[1].As<Napi::Uint8Array>();
       if (static_cast<int64_t>(pixels.ElementLength()) != core->image_bytes()) {
-        throw Failure("USAGE", "ImageStore.put: expected " + std::to_string(core->image_bytes()) + " bytes [" + std::to_string(core->height()) + ", " +
-                                   std::to_string(core->width()) + ", " + std::to_string(core->channels()) + "], got " + std::to_string(pixels.ElementLength()));
+        throw Failure("USAGE", "ImageStore.put: expected " + std::to_string(core->image_bytes()) + " bytes [" +
+                                   std::to_string(core->height()) + ", " + std::to_string(core->width()) + ", " +
+                                   std::to_string(core->channels()) + "], got " +
+                                   std::to_string(pixels.ElementLength()));
       }
       core->put(index, pixels.Data());
       return info.Env().Undefined();
@@ -167,13 +176,15 @@ class ImageStoreWrap : public Napi::ObjectWrap<ImageStoreWrap> {
   Napi::Value load(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
       const int64_t index = index_in(info[0]);
-      if (!info[1].IsObject()) throw Failure("USAGE", "ImageStore.load: expected { scale, shift, augment?, seed, epoch }");
+      if (!info[1].IsObject())
+        throw Failure("USAGE", "ImageStore.load: expected { scale, shift, augment?, seed, epoch }");
       auto o = info[1].As<Napi::Object>();
       const auto preprocess = preprocess_from(o);
       Augment augment;
       const bool augmented = o.Get("augment").IsObject();
       if (augmented) augment = augment_from(o.Get("augment"));
-      const auto seed = static_cast<uint64_t>(whole_in(o, "seed", "ImageStore.load")), epoch = static_cast<uint64_t>(whole_in(o, "epoch", "ImageStore.load"));
+      const auto seed = static_cast<uint64_t>(whole_in(o, "seed", "ImageStore.load")),
+                 epoch = static_cast<uint64_t>(whole_in(o, "epoch", "ImageStore.load"));
       auto out = Napi::Float32Array::New(info.Env(), core->image_bytes());
       core->load(index, preprocess, augmented ? &augment : nullptr, seed, epoch, out.Data());
       return out;
@@ -186,10 +197,14 @@ class ImageStoreWrap : public Napi::ObjectWrap<ImageStoreWrap> {
 void numbers_into(const Napi::Object& object, const char* key, float* into) {
   auto value = object.Get(key);
   const uint32_t length = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
-  if (length < 1 || length > 4) throw Failure("USAGE", std::string("preprocessing: expected ") + key + " as a list of 1 to 4 numbers, got " + shown(value));
+  if (length < 1 || length > 4)
+    throw Failure("USAGE",
+                  std::string("preprocessing: expected ") + key + " as a list of 1 to 4 numbers, got " + shown(value));
   for (uint32_t i = 0; i < 4; i++) {
     auto number = value.As<Napi::Array>().Get(std::min(i, length - 1));
-    if (!number.IsNumber()) throw Failure("USAGE", std::string("preprocessing: expected ") + key + " as a list of numbers, got " + shown(value));
+    if (!number.IsNumber())
+      throw Failure("USAGE",
+                    std::string("preprocessing: expected ") + key + " as a list of numbers, got " + shown(value));
     into[i] = number.As<Napi::Number>().FloatValue();
   }
 }
@@ -198,8 +213,13 @@ void numbers_into(const Napi::Object& object, const char* key, float* into) {
 class Resampling : public Napi::AsyncWorker {
  public:
   Resampling(Napi::Env env, const Napi::Uint8Array& pixels, int height, int width, int size)
-      : Napi::AsyncWorker(env, "mnv2.resample"), promise(Napi::Promise::Deferred::New(env)), held_(Napi::Persistent(pixels.As<Napi::Object>())),
-        in_(pixels.Data()), height_(height), width_(width), size_(size) {
+      : Napi::AsyncWorker(env, "mnv2.resample"),
+        promise(Napi::Promise::Deferred::New(env)),
+        held_(Napi::Persistent(pixels.As<Napi::Object>())),
+        in_(pixels.Data()),
+        height_(height),
+        width_(width),
+        size_(size) {
     // Made here, so that the worker thread writes straight into what the promise resolves to.
     auto result = Napi::Uint8Array::New(env, static_cast<size_t>(size) * size * 3);
     out_ = result.Data();
@@ -220,17 +240,20 @@ class Resampling : public Napi::AsyncWorker {
 
 Napi::Value resample(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) throw Failure("USAGE", "resample: expected the pixels as a Uint8Array");
+    if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+      throw Failure("USAGE", "resample: expected the pixels as a Uint8Array");
     auto pixels = info[0].As<Napi::Uint8Array>();
     int sides[3];
     for (int i = 0; i < 3; i++) {
       const double side = info[i + 1].IsNumber() ? info[i + 1].As<Napi::Number>().DoubleValue() : 0;
-      if (!(side >= 1 && side <= 65536 && side == std::floor(side))) throw Failure("USAGE", "resample: expected height, width and size from 1 to 65536, got " + shown(info[i + 1]));
+      if (!(side >= 1 && side <= 65536 && side == std::floor(side)))
+        throw Failure("USAGE", "resample: expected height, width and size from 1 to 65536, got " + shown(info[i + 1]));
       sides[i] = static_cast<int>(side);
     }
     const size_t expected = static_cast<size_t>(sides[0]) * sides[1] * 3;
     if (pixels.ElementLength() != expected) {
-      throw Failure("USAGE", "resample: expected " + std::to_string(expected) + " bytes [" + std::to_string(sides[0]) + ", " + std::to_string(sides[1]) + ", 3], got " +
+      throw Failure("USAGE", "resample: expected " + std::to_string(expected) + " bytes [" + std::to_string(sides[0]) +
+                                 ", " + std::to_string(sides[1]) + ", 3], got " +
                                  std::to_string(pixels.ElementLength()));
     }
     auto* work = new Resampling(info.Env(), pixels, sides[0], sides[1], sides[2]);
@@ -248,7 +271,8 @@ void register_images(Napi::Env env, Napi::Object exports) {
 }
 
 std::shared_ptr<ImageStore> image_store_from(const Napi::Value& value) {
-  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag)) throw Failure("USAGE", "expected an ImageStore, got " + shown(value));
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag))
+    throw Failure("USAGE", "expected an ImageStore, got " + shown(value));
   return ImageStoreWrap::Unwrap(value.As<Napi::Object>())->alive();
 }
 
@@ -264,12 +288,16 @@ Augment augment_from(const Napi::Value& value) {
   a.rotate_deg = number("rotateDegrees");
   a.brightness = number("brightness"), a.contrast = number("contrast"), a.saturation = number("saturation");
   if (!(a.scale_min > 0 && a.scale_min <= a.scale_max && a.scale_max <= 8)) {
-    throw Failure("USAGE", "augment: expected 0 < scaleMin <= scaleMax <= 8, got " + std::to_string(a.scale_min) + " and " + std::to_string(a.scale_max));
+    throw Failure("USAGE", "augment: expected 0 < scaleMin <= scaleMax <= 8, got " + std::to_string(a.scale_min) +
+                               " and " + std::to_string(a.scale_max));
   }
   for (float v : {a.translate, a.brightness, a.contrast, a.saturation}) {
-    if (!(v >= 0 && v <= 1)) throw Failure("USAGE", "augment: expected translate, brightness, contrast and saturation from 0 to 1, got " + std::to_string(v));
+    if (!(v >= 0 && v <= 1))
+      throw Failure("USAGE", "augment: expected translate, brightness, contrast and saturation from 0 to 1, got " +
+                                 std::to_string(v));
   }
-  if (!(a.rotate_deg >= 0 && a.rotate_deg <= 180)) throw Failure("USAGE", "augment: expected rotateDegrees from 0 to 180, got " + std::to_string(a.rotate_deg));
+  if (!(a.rotate_deg >= 0 && a.rotate_deg <= 180))
+    throw Failure("USAGE", "augment: expected rotateDegrees from 0 to 180, got " + std::to_string(a.rotate_deg));
   return a;
 }
 

@@ -81,8 +81,10 @@ void Optimizer::step(const std::vector<at::Tensor>& gradients, double lr) {
       const float size = rate / correct1;
       const bool decoupled = s.kind == "adamw";
       each(p, gradients[i], m, v, [=](float& w, float g, float& mean, float& square) {
-        if (decoupled) w -= rate * decay * w;
-        else g += decay * w;
+        if (decoupled)
+          w -= rate * decay * w;
+        else
+          g += decay * w;
         mean = b1 * mean + (1 - b1) * g;
         square = b2 * square + (1 - b2) * g * g;
         w -= size * mean / (std::sqrt(square) / correct2 + eps);
@@ -91,7 +93,8 @@ void Optimizer::step(const std::vector<at::Tensor>& gradients, double lr) {
   }
 }
 
-void Optimizer::step_on_device(const std::vector<at::Tensor>& gradients, const at::Tensor& lr, const at::Tensor& count) {
+void Optimizer::step_on_device(const std::vector<at::Tensor>& gradients, const at::Tensor& lr,
+                               const at::Tensor& count) {
   at::NoGradGuard no_grad;
   const auto& s = spec_;
   for (size_t i = 0; i < parameters_.size(); i++) {

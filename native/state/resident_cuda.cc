@@ -72,7 +72,8 @@ void DeviceImages::reserve() {
   const int64_t bytes = count_ * image_bytes_;
   auto& copies = kept().copies;
   while (!fits(bytes, device_)) {
-    auto idle = std::find_if(copies.begin(), copies.end(), [](const auto& copy) { return copy.use_count() == 1 && copy->pixels_.defined(); });
+    auto idle = std::find_if(copies.begin(), copies.end(),
+                             [](const auto& copy) { return copy.use_count() == 1 && copy->pixels_.defined(); });
     if (idle == copies.end()) return;
     copies.erase(idle);
   }
@@ -86,13 +87,15 @@ void DeviceImages::reserve() {
 
 void DeviceImages::sweep() {
   auto& copies = kept().copies;
-  copies.erase(std::remove_if(copies.begin(), copies.end(), [](const auto& copy) { return copy->store_.expired(); }), copies.end());
+  copies.erase(std::remove_if(copies.begin(), copies.end(), [](const auto& copy) { return copy->store_.expired(); }),
+               copies.end());
 }
 
 std::shared_ptr<DeviceImages> DeviceImages::of(const std::shared_ptr<ImageStore>& store, at::Device device) {
   sweep();
   auto& copies = kept().copies;
-  auto found = std::find_if(copies.begin(), copies.end(), [&](const auto& copy) { return copy->store_.lock() == store; });
+  auto found =
+      std::find_if(copies.begin(), copies.end(), [&](const auto& copy) { return copy->store_.lock() == store; });
   if (found == copies.end()) found = copies.insert(found, std::make_shared<DeviceImages>(store, device));
   std::rotate(found, found + 1, copies.end());
   auto copy = copies.back();
@@ -102,8 +105,9 @@ std::shared_ptr<DeviceImages> DeviceImages::of(const std::shared_ptr<ImageStore>
 
 // Outside of the captured graph, which reads the batch alone: what may differ from one loop to the next (augmentation,
 // preprocessing, where the pixels lie) would be frozen in a capture, and uploads cannot be captured at all.
-at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, const at::Tensor& index, const Preprocess& preprocess,
-                               const Augment* augment, uint64_t seed, uint64_t epoch, at::ScalarType type, const at::Tensor& into) {
+at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, const at::Tensor& index,
+                               const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch,
+                               at::ScalarType type, const at::Tensor& into) {
   const int64_t count = index.numel();
   const int height = store.height(), width = store.width(), channels = store.channels();
   const auto bytes = at::TensorOptions().dtype(at::kByte).device(device_);
@@ -134,7 +138,8 @@ at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, co
     });
     for (int64_t i = 0, run = 1; i < n; i += run, run = 1) {  // neighbours travel together
       while (i + run < n && part[i + run].at == part[i].at + run) run++;
-      Staging::copy(pixels.data_ptr<uint8_t>() + part[i].at * image_bytes_, staged + i * image_bytes_, run * image_bytes_);
+      Staging::copy(pixels.data_ptr<uint8_t>() + part[i].at * image_bytes_, staged + i * image_bytes_,
+                    run * image_bytes_);
     }
     staging.sent();
     for (int64_t i = 0; pixels_.defined() && i < n; i++) sent_[part[i].row] = part[i].version;
@@ -153,11 +158,12 @@ at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, co
 
   const std::vector<int64_t> shape{count, channels, height, width};
   constexpr auto layout = at::MemoryFormat::ChannelsLast;
-  const bool given = into.defined() && into.sizes() == shape && into.scalar_type() == type && into.is_contiguous(layout);
+  const bool given =
+      into.defined() && into.sizes() == shape && into.scalar_type() == type && into.is_contiguous(layout);
   auto out = given ? into : at::empty(shape, bytes.dtype(type), layout);
-  cuda::load_images(pixels.data_ptr<uint8_t>(), pixels.numel() / image_bytes_, height, width, channels, rows.data_ptr<int64_t>(),
-                    augment ? static_cast<const AugmentDraw*>(draws.data_ptr()) : nullptr, count, preprocess,
-                    type == at::kFloat ? cuda::Type::float32 : cuda::Type::bfloat16, out.data_ptr(),
+  cuda::load_images(pixels.data_ptr<uint8_t>(), pixels.numel() / image_bytes_, height, width, channels,
+                    rows.data_ptr<int64_t>(), augment ? static_cast<const AugmentDraw*>(draws.data_ptr()) : nullptr,
+                    count, preprocess, type == at::kFloat ? cuda::Type::float32 : cuda::Type::bfloat16, out.data_ptr(),
                     augment ? workspace.data_ptr<float>() : nullptr, c10::cuda::getCurrentCUDAStream().stream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return out;

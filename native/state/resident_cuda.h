@@ -1,5 +1,5 @@
-// DeviceImages: an image store's pixels on the device as uint8, and the batches made of them there. Each engine's thread
-// keeps its own: its stream orders every upload before every read.
+// DeviceImages: an image store's pixels on the device as uint8, and the batches made of them there. Each engine's
+// thread keeps its own: its stream orders every upload before every read.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -25,8 +25,8 @@ class DeviceImages {
   DeviceImages(const std::shared_ptr<ImageStore>& store, at::Device device);
 
   /**
-   * Rows order[0 .. count) of the store as ImageStore::load makes them, [N, C, H, W] in channels_last. `index`: the same
-   * numbers on the device. `type`: float32 or bfloat16. Written into `into` where that is such a batch.
+   * Rows order[0 .. count) of the store as ImageStore::load makes them, [N, C, H, W] in channels_last. `index`: the
+   * same numbers on the device. `type`: float32 or bfloat16. Written into `into` where that is such a batch.
    */
   at::Tensor batch(const ImageStore& store, const int32_t* order, const at::Tensor& index, const Preprocess& preprocess,
                    const Augment* augment, uint64_t seed, uint64_t epoch, at::ScalarType type, const at::Tensor& into);

@@ -15,7 +15,8 @@ void WeightStore::set(const std::string& name, const at::Tensor& value) {
   if (found == values_.end()) {
     // cuDNN wants filters in the layout of its feature maps; on the CPU oneDNN packs them anyway.
     const bool filter = device.is_cuda() && value.dim() == 4;
-    auto copy = at::empty(value.sizes(), value.options().device(device), filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+    auto copy = at::empty(value.sizes(), value.options().device(device),
+                          filter ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
     copy.copy_(value);
     values_.emplace(name, copy);
     std::lock_guard<std::mutex> lock(names_mutex_);
@@ -34,7 +35,9 @@ void WeightStore::set(const std::string& name, const at::Tensor& value) {
 const at::Tensor& WeightStore::get(const std::string& name) const {
   auto found = values_.find(name);
   if (found == values_.end()) {
-    throw Failure("USAGE", "the graph needs the parameter '" + name + "', which these weights do not hold; compile with the weights made by Weights.init(model)");
+    throw Failure("USAGE",
+                  "the graph needs the parameter '" + name +
+                      "', which these weights do not hold; compile with the weights made by Weights.init(model)");
   }
   return found->second;
 }

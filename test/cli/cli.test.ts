@@ -17,7 +17,8 @@ const SMALL = ['--size', '32', '--width', '0.35', '--epochs', '2', '--batch-size
 beforeAll(async () => {
   for (const name of ['beach', 'forest', 'runway']) {
     fs.mkdirSync(at('images', name), { recursive: true });
-    for (let i = 0; i < 8; i++) await sharp(Buffer.from(sceneSvg(name, new Random(5, name, i), 48))).toFile(at('images', name, `${i}.png`));
+    for (let i = 0; i < 8; i++)
+      await sharp(Buffer.from(sceneSvg(name, new Random(5, name, i), 48))).toFile(at('images', name, `${i}.png`));
   }
   fs.writeFileSync(at('images', 'beach', 'notes.txt'), 'not an image');
 });
@@ -33,11 +34,17 @@ describe('usage', () => {
     [['train', 'images', '--size', '8'], /--size: expected a whole number of at least 32/],
     [['train', 'images', '--optimizer', 'adm'], /Invalid values/],
     [['train', 'images', '--epochs', '0'], /epochs: expected a whole number of at least 1, got 0/],
-    [['train', 'images', '--out', 'images/beach/0.png'], /--out images\/beach\/0.png: .* is a file; choose another folder/],
+    [
+      ['train', 'images', '--out', 'images/beach/0.png'],
+      /--out images\/beach\/0.png: .* is a file; choose another folder/,
+    ],
     [['train', 'images', '--device', 'tpu'], /device: expected auto, cpu, cuda or cuda:n, got 'tpu'/],
     [['bench', '--n', '0'], /--n: expected a whole number of at least 1, got 0/],
     [['bench', 'depthwise', '--arch', 'mobilenet_v1'], /--arch belongs to 'bench network'/],
-    [['bench', 'depthwise', '--device', 'cpu', '--route', 'cudnn'], /--route cudnn: expected one of native, fused on cpu/],
+    [
+      ['bench', 'depthwise', '--device', 'cpu', '--route', 'cudnn'],
+      /--route cudnn: expected one of native, fused on cpu/,
+    ],
     [['bench', '--route', 'fused'], /--route belongs to 'bench depthwise'/],
     [['summary', '--width', '-1'], /widthMult: expected a number above 0/],
   ])('%j ends with 2 and says why', (args, message) => {
@@ -47,7 +54,8 @@ describe('usage', () => {
   });
   test('help lists the commands and the exit codes', () => {
     const { status, stdout } = run('--help');
-    for (const word of ['train', 'eval', 'predict', 'summary', 'bench', 'doctor', 'setup', 'Exit codes']) expect(stdout).toContain(word);
+    for (const word of ['train', 'eval', 'predict', 'summary', 'bench', 'doctor', 'setup', 'Exit codes'])
+      expect(stdout).toContain(word);
     expect(status).toBe(0);
   });
   test('a CUDA device that is not there is an environment error', () => {
@@ -58,16 +66,54 @@ describe('usage', () => {
 });
 
 describe('bench', () => {
-  const spread = { n: expect.any(Number), median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
-  const ordered = ({ min, median, max }: { min: number; median: number; max: number }): boolean => min > 0 && min <= median && median <= max;
+  const spread = {
+    n: expect.any(Number),
+    median: expect.any(Number),
+    min: expect.any(Number),
+    max: expect.any(Number),
+  };
+  const ordered = ({ min, median, max }: { min: number; median: number; max: number }): boolean =>
+    min > 0 && min <= median && median <= max;
 
   test('network: one JSON line with what was measured on what', () => {
-    const { status, stdout } = run('bench', '--size', '32', '--width', '0.35', '--batch-size', '4', '--n', '2', '--threads', '1', '--device', 'cpu', '--json');
+    const { status, stdout } = run(
+      'bench',
+      '--size',
+      '32',
+      '--width',
+      '0.35',
+      '--batch-size',
+      '4',
+      '--n',
+      '2',
+      '--threads',
+      '1',
+      '--device',
+      'cpu',
+      '--json',
+    );
     expect(status).toBe(0);
     expect(stdout.trim().split('\n')).toHaveLength(1);
-    const result = JSON.parse(stdout) as { rows: { work: string; batch: number; ms: never; imagesPerSecond: number }[] };
-    expect(result).toMatchObject({ bench: 'network', arch: 'mobilenet_v2', size: 32, batchSize: 4, precision: 'fp32', device: 'cpu', threads: 1, libtorch: expect.any(String), node: process.version });
-    expect(result.rows.map((r) => [r.work, r.batch])).toEqual([['inference', 1], ['inference', 4], ['training step', 4], ['head step', 4]]);
+    const result = JSON.parse(stdout) as {
+      rows: { work: string; batch: number; ms: never; imagesPerSecond: number }[];
+    };
+    expect(result).toMatchObject({
+      bench: 'network',
+      arch: 'mobilenet_v2',
+      size: 32,
+      batchSize: 4,
+      precision: 'fp32',
+      device: 'cpu',
+      threads: 1,
+      libtorch: expect.any(String),
+      node: process.version,
+    });
+    expect(result.rows.map((r) => [r.work, r.batch])).toEqual([
+      ['inference', 1],
+      ['inference', 4],
+      ['training step', 4],
+      ['head step', 4],
+    ]);
     for (const row of result.rows) {
       expect(row.ms).toMatchObject(spread);
       expect(ordered(row.ms)).toBe(true);
@@ -75,9 +121,31 @@ describe('bench', () => {
     }
   });
   test('depthwise: every shape of MobileNetV2 on each route, against a copy', () => {
-    const { status, stdout } = run('bench', 'depthwise', '--size', '32', '--batch-size', '2', '--n', '1', '--threads', '1', '--device', 'cpu', '--json');
+    const { status, stdout } = run(
+      'bench',
+      'depthwise',
+      '--size',
+      '32',
+      '--batch-size',
+      '2',
+      '--n',
+      '1',
+      '--threads',
+      '1',
+      '--device',
+      'cpu',
+      '--json',
+    );
     expect(status).toBe(0);
-    const result = JSON.parse(stdout) as { copyBandwidth: number; rows: { dtype: string; route: string; layers: number; forward: { ms: never; bytes: number; shareOfCopy: number } }[] };
+    const result = JSON.parse(stdout) as {
+      copyBandwidth: number;
+      rows: {
+        dtype: string;
+        route: string;
+        layers: number;
+        forward: { ms: never; bytes: number; shareOfCopy: number };
+      }[];
+    };
     expect(result.copyBandwidth).toBeGreaterThan(0);
     const fused = result.rows.filter((r) => r.dtype === 'float32' && r.route === 'fused');
     expect(fused.reduce((a, r) => a + r.layers, 0)).toBe(17);
@@ -85,12 +153,29 @@ describe('bench', () => {
     for (const { forward } of result.rows) {
       expect(ordered(forward.ms)).toBe(true);
       // Bytes over time over the copy's bandwidth, computed again.
-      expect(forward.shareOfCopy).toBeCloseTo((1000 * forward.bytes) / (forward.ms as { median: number }).median / result.copyBandwidth, 9);
+      expect(forward.shareOfCopy).toBeCloseTo(
+        (1000 * forward.bytes) / (forward.ms as { median: number }).median / result.copyBandwidth,
+        9,
+      );
     }
     expect(fused[0]!.forward.bytes).toBe(2 * 2 * 32 * 16 * 16 * 4 + 32 * 9 * 4);
   });
   test('a table for people', () => {
-    const { stdout } = run('bench', '--arch', 'mobilenet_v1', '--size', '32', '--width', '0.25', '--batch-size', '4', '--n', '1', '--device', 'cpu');
+    const { stdout } = run(
+      'bench',
+      '--arch',
+      'mobilenet_v1',
+      '--size',
+      '32',
+      '--width',
+      '0.25',
+      '--batch-size',
+      '4',
+      '--n',
+      '1',
+      '--device',
+      'cpu',
+    );
     expect(stdout).toMatch(/^mobilenet_v1, 32 px, fp32, on cpu\ninference +batch 1 .* ms +\d+ images\/s .*p99/);
     expect(stdout.trim().split('\n')).toHaveLength(5);
   });
@@ -99,7 +184,11 @@ describe('bench', () => {
 test('bench:gpu without a card says so and exits 3; its table of what is not measured stays as it is', () => {
   const script = path.resolve('bench/gpu.js');
   const before = fs.readFileSync(path.resolve('bench/GPU.md'), 'utf8');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--device', 'cuda:63'], { encoding: 'utf8', cwd: dir, env });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--device', 'cuda:63'], {
+    encoding: 'utf8',
+    cwd: dir,
+    env,
+  });
   expect(stderr).toMatch(/^bench: device 'cuda:63': /);
   expect([status, stdout]).toEqual([3, '']);
   expect(fs.readFileSync(path.resolve('bench/GPU.md'), 'utf8')).toBe(before);
@@ -110,34 +199,76 @@ describe('train, eval, predict', () => {
   beforeAll(() => {
     const { status, stdout, stderr } = run('train', 'images', ...SMALL, '--out', 'run', '--json');
     if (status !== 0) throw new Error(stderr);
-    events = stdout.trim().split('\n').map((l) => JSON.parse(l) as Record<string, never>);
+    events = stdout
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l) as Record<string, never>);
     expect(stderr).toMatch(/train epoch\[1\/2\] loss:\d\.\d{3}, acc:\d\.\d{3}: 100%\|█+\| 3\/3 \[\d\d:\d\d<00:00, /);
   });
   test('NDJSON: an epoch event each, done last, with the documented keys', () => {
     const epochs = events.filter((e) => e['event'] === ('epoch' as never));
     expect(epochs).toHaveLength(2);
-    for (const phase of ['train', 'valid']) expect(epochs[0]![phase]).toMatchObject({ loss: expect.any(Number), accuracy: expect.any(Number), seconds: expect.any(Number), imagesPerSecond: expect.any(Number) });
-    expect(events.at(-1)).toMatchObject({ event: 'done', best: { epoch: expect.any(Number), accuracy: expect.any(Number) }, checkpoint: path.join('run', 'best.safetensors') });
+    for (const phase of ['train', 'valid'])
+      expect(epochs[0]![phase]).toMatchObject({
+        loss: expect.any(Number),
+        accuracy: expect.any(Number),
+        seconds: expect.any(Number),
+        imagesPerSecond: expect.any(Number),
+      });
+    expect(events.at(-1)).toMatchObject({
+      event: 'done',
+      best: { epoch: expect.any(Number), accuracy: expect.any(Number) },
+      checkpoint: path.join('run', 'best.safetensors'),
+    });
     expect(events.some((e) => e['event'] === ('progress' as never))).toBe(false);
   });
   test('the run folder says everything', () => {
-    expect(fs.readdirSync(at('run')).sort()).toEqual(['best.safetensors', 'config.json', 'last.safetensors', 'metrics.jsonl', 'split.json']);
+    expect(fs.readdirSync(at('run')).sort()).toEqual([
+      'best.safetensors',
+      'config.json',
+      'last.safetensors',
+      'metrics.jsonl',
+      'split.json',
+    ]);
     const config = JSON.parse(fs.readFileSync(at('run/config.json'), 'utf8')) as Record<string, unknown>;
-    expect(config).toMatchObject({ seed: 0, epochs: 2, batchSize: 8, arch: 'mobilenet_v2', size: 32, freeze: 'none', versions: { node: process.versions.node } });
+    expect(config).toMatchObject({
+      seed: 0,
+      epochs: 2,
+      batchSize: 8,
+      arch: 'mobilenet_v2',
+      size: 32,
+      freeze: 'none',
+      versions: { node: process.versions.node },
+    });
     const split = JSON.parse(fs.readFileSync(at('run/split.json'), 'utf8')) as { train: string[]; val: string[] };
     expect([split.train.length, split.val.length]).toEqual([18, 6]);
     expect(new Set([...split.train, ...split.val]).size).toBe(24);
     const bytes = fs.readFileSync(at('run/best.safetensors'));
-    const { __metadata__: m } = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0)))) as { __metadata__: Record<string, string> };
-    expect(m).toMatchObject({ arch: 'mobilenet_v2', width_mult: '0.35', num_classes: '3', classes: '["beach","forest","runway"]', padding: 'symmetric', bn_eps: '0.00001', preprocess: '{"size":32,"scale":"x/127.5-1"}' });
+    const { __metadata__: m } = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0)))) as {
+      __metadata__: Record<string, string>;
+    };
+    expect(m).toMatchObject({
+      arch: 'mobilenet_v2',
+      width_mult: '0.35',
+      num_classes: '3',
+      classes: '["beach","forest","runway"]',
+      padding: 'symmetric',
+      bn_eps: '0.00001',
+      preprocess: '{"size":32,"scale":"x/127.5-1"}',
+    });
     expect(Object.values(m).every((v) => typeof v === 'string')).toBe(true);
   });
   test('the same seed repeats the run to the last digit', () => {
     expect(run('train', 'images', ...SMALL, '--out', 'again', '--quiet').status).toBe(0);
-    const figures = (name: string): unknown[] => fs.readFileSync(at(name, 'metrics.jsonl'), 'utf8').trim().split('\n').map((l) => {
-      const { train, valid } = JSON.parse(l) as Record<'train' | 'valid', { loss: number }>;
-      return [train.loss, valid.loss];
-    });
+    const figures = (name: string): unknown[] =>
+      fs
+        .readFileSync(at(name, 'metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((l) => {
+          const { train, valid } = JSON.parse(l) as Record<'train' | 'valid', { loss: number }>;
+          return [train.loss, valid.loss];
+        });
     expect(figures('again')).toEqual(figures('run'));
     expect(fs.readFileSync(at('again/split.json'), 'utf8')).toBe(fs.readFileSync(at('run/split.json'), 'utf8'));
   });
@@ -151,36 +282,94 @@ describe('train, eval, predict', () => {
   test('eval: figures of all images, or of what a split held back', () => {
     const { stdout, status } = run('eval', 'run/best.safetensors', 'images', '--json', '--quiet');
     expect(status).toBe(0);
-    const all = JSON.parse(stdout) as { images: number; accuracy: number; loss: number; classes: { label: string; support: number; recall: number }[]; confusion: number[][] };
+    const all = JSON.parse(stdout) as {
+      images: number;
+      accuracy: number;
+      loss: number;
+      classes: { label: string; support: number; recall: number }[];
+      confusion: number[][];
+    };
     expect(all.images).toBe(24);
-    expect(all.classes.map((c) => [c.label, c.support])).toEqual([['beach', 8], ['forest', 8], ['runway', 8]]);
+    expect(all.classes.map((c) => [c.label, c.support])).toEqual([
+      ['beach', 8],
+      ['forest', 8],
+      ['runway', 8],
+    ]);
     expect(all.confusion.flat().reduce((a, b) => a + b)).toBe(24);
     expect(all.confusion.reduce((a, row, i) => a + row[i]!, 0) / 24).toBeCloseTo(all.accuracy, 12);
     expect(all.classes[1]!.recall).toBeCloseTo(all.confusion[1]![1]! / 8, 12);
-    const held = JSON.parse(run('eval', 'run/best.safetensors', 'images', '--split', 'run/split.json', '--json', '--quiet').stdout) as { images: number; accuracy: number };
+    const held = JSON.parse(
+      run('eval', 'run/best.safetensors', 'images', '--split', 'run/split.json', '--json', '--quiet').stdout,
+    ) as { images: number; accuracy: number };
     expect(held.images).toBe(6);
-    const best = Math.max(...events.filter((e) => e['event'] === ('epoch' as never)).map((e) => (e['valid'] as unknown as { accuracy: number }).accuracy));
+    const best = Math.max(
+      ...events
+        .filter((e) => e['event'] === ('epoch' as never))
+        .map((e) => (e['valid'] as unknown as { accuracy: number }).accuracy),
+    );
     expect(held.accuracy).toBeCloseTo(best, 12);
   });
   test('predict: one line an image, probabilities that sum to one', () => {
-    const { stdout, status } = run('predict', 'run/best.safetensors', 'images/beach/0.png', 'images/forest/1.png', '--json', '--top', '3');
+    const { stdout, status } = run(
+      'predict',
+      'run/best.safetensors',
+      'images/beach/0.png',
+      'images/forest/1.png',
+      '--json',
+      '--top',
+      '3',
+    );
     expect(status).toBe(0);
-    const lines = stdout.trim().split('\n').map((l) => JSON.parse(l) as { image: string; predictions: { label: string; probability: number }[] });
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l) as { image: string; predictions: { label: string; probability: number }[] });
     expect(lines.map((l) => l.image)).toEqual(['images/beach/0.png', 'images/forest/1.png']);
     for (const { predictions } of lines) {
       expect(predictions.reduce((a, p) => a + p.probability, 0)).toBeCloseTo(1, 5);
-      expect(predictions.map((p) => p.probability)).toEqual(predictions.map((p) => p.probability).sort((a, b) => b - a));
+      expect(predictions.map((p) => p.probability)).toEqual(
+        predictions.map((p) => p.probability).sort((a, b) => b - a),
+      );
     }
   });
   test('predict answers for what it can read and exits 4 for the rest', () => {
-    const { stdout, stderr, status } = run('predict', 'run/best.safetensors', 'nowhere.png', 'images/beach/0.png', '--json');
+    const { stdout, stderr, status } = run(
+      'predict',
+      'run/best.safetensors',
+      'nowhere.png',
+      'images/beach/0.png',
+      '--json',
+    );
     expect(stdout.trim().split('\n')).toHaveLength(1);
     expect(stderr).toContain('nowhere.png: no such file');
     expect(status).toBe(4);
   });
   test('its own checkpoint serves as --weights, another width is refused', () => {
-    expect(run('train', 'images', '--weights', 'run/last.safetensors', '--freeze', 'features', '--epochs', '1', '--out', 'tuned', '--quiet').status).toBe(0);
-    const { stderr, status } = run('train', 'images', '--weights', 'run/last.safetensors', '--width', '1', '--out', 'wide');
+    expect(
+      run(
+        'train',
+        'images',
+        '--weights',
+        'run/last.safetensors',
+        '--freeze',
+        'features',
+        '--epochs',
+        '1',
+        '--out',
+        'tuned',
+        '--quiet',
+      ).status,
+    ).toBe(0);
+    const { stderr, status } = run(
+      'train',
+      'images',
+      '--weights',
+      'run/last.safetensors',
+      '--width',
+      '1',
+      '--out',
+      'wide',
+    );
     expect(stderr).toMatch(/--width 1: the weights in run\/last.safetensors are for 0.35/);
     expect(status).toBe(2);
   });
@@ -217,9 +406,30 @@ describe('bad data', () => {
   });
 });
 
-test.each([['SIGINT', 130], ['SIGTERM', 143]] as const)('%s finishes the step, saves, and exits %d', async (signal, code) => {
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('%s finishes the step, saves, and exits %d', async (signal, code) => {
   const out = at(`stopped-${code}`);
-  const child = spawn(process.execPath, [bin, 'train', 'images', '--size', '32', '--width', '0.35', '--epochs', '100000', '--out', out, '--json', '--quiet'], { cwd: dir, env });
+  const child = spawn(
+    process.execPath,
+    [
+      bin,
+      'train',
+      'images',
+      '--size',
+      '32',
+      '--width',
+      '0.35',
+      '--epochs',
+      '100000',
+      '--out',
+      out,
+      '--json',
+      '--quiet',
+    ],
+    { cwd: dir, env },
+  );
   let text = '';
   let asked = false;
   child.stdout.on('data', (chunk: Buffer) => {
@@ -228,12 +438,25 @@ test.each([['SIGINT', 130], ['SIGTERM', 143]] as const)('%s finishes the step, s
   });
   const status = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   expect(status).toBe(code);
-  expect(JSON.parse(text.trim().split('\n').at(-1)!)).toMatchObject({ event: 'stopped', checkpoint: path.join(out, 'last.safetensors') });
+  expect(JSON.parse(text.trim().split('\n').at(-1)!)).toMatchObject({
+    event: 'stopped',
+    checkpoint: path.join(out, 'last.safetensors'),
+  });
   expect(run('predict', path.join(out, 'last.safetensors'), 'images/beach/0.png', '--json').status).toBe(0);
 });
 
 test('a learning rate that explodes is exit 5, with what to do', () => {
-  const { status, stderr } = run('train', 'images', ...SMALL, '--optimizer', 'sgd', '--lr', '1e30', '--out', 'exploded');
+  const { status, stderr } = run(
+    'train',
+    'images',
+    ...SMALL,
+    '--optimizer',
+    'sgd',
+    '--lr',
+    '1e30',
+    '--out',
+    'exploded',
+  );
   expect(stderr).toMatch(/the loss stopped being finite at step \d+ of epoch \d .*Try a lower --lr/);
   expect(status).toBe(5);
 });

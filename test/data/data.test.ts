@@ -20,19 +20,33 @@ const real = process.env['MNV2_DATA'];
 async function picture(file: string, n: number, shape: { width?: number; height?: number } = {}): Promise<void> {
   fs.mkdirSync(path.dirname(file), { recursive: true });
   const { width = 20, height = 16 } = shape;
-  const mark = await sharp({ create: { width: 2, height: 2, channels: 3, background: { r: (n * 37) % 256, g: (n * 91) % 256, b: (n * 53) % 256 } } }).png().toBuffer();
-  await sharp({ create: { width, height, channels: 3, background: { r: 10, g: (n * 5) % 256, b: 200 } } }).composite([{ input: mark, left: n % 10, top: 3 }]).toFile(file);
+  const mark = await sharp({
+    create: {
+      width: 2,
+      height: 2,
+      channels: 3,
+      background: { r: (n * 37) % 256, g: (n * 91) % 256, b: (n * 53) % 256 },
+    },
+  })
+    .png()
+    .toBuffer();
+  await sharp({ create: { width, height, channels: 3, background: { r: 10, g: (n * 5) % 256, b: 200 } } })
+    .composite([{ input: mark, left: n % 10, top: 3 }])
+    .toFile(file);
 }
 async function folder(name: string, classes: Record<string, number>): Promise<string> {
   let n = 0;
-  for (const [c, count] of Object.entries(classes)) for (let i = 0; i < count; i++) await picture(at(name, c, `${i}.png`), n++);
+  for (const [c, count] of Object.entries(classes))
+    for (let i = 0; i < count; i++) await picture(at(name, c, `${i}.png`), n++);
   return at(name);
 }
 const parts = (s: Split): number[][] => [s.train, s.val, s.test].map((p) => [...p]);
 
 describe('decoding', () => {
   const rgb = { create: { width: 8, height: 8, channels: 3 as const, background: { r: 200, g: 100, b: 50 } } };
-  const first = async (bytes: Buffer | string, size = 4): Promise<number[]> => [...(await decodeImage(bytes, size)).subarray(0, 3)];
+  const first = async (bytes: Buffer | string, size = 4): Promise<number[]> => [
+    ...(await decodeImage(bytes, size)).subarray(0, 3),
+  ];
   test.each([
     ['png', () => sharp(rgb).png().toBuffer()],
     ['webp, lossless', () => sharp(rgb).webp({ lossless: true }).toBuffer()],
@@ -48,16 +62,35 @@ describe('decoding', () => {
   test('greyscale becomes three equal channels, transparency black, CMYK and EXIF rotation are undone', async () => {
     const grey = await first(await sharp(rgb).greyscale().png().toBuffer());
     expect(new Set(grey).size).toBe(1);
-    expect(await first(await sharp({ create: { width: 4, height: 4, channels: 4, background: { r: 255, g: 255, b: 255, alpha: 0 } } }).png().toBuffer())).toEqual([0, 0, 0]);
+    expect(
+      await first(
+        await sharp({ create: { width: 4, height: 4, channels: 4, background: { r: 255, g: 255, b: 255, alpha: 0 } } })
+          .png()
+          .toBuffer(),
+      ),
+    ).toEqual([0, 0, 0]);
     const cmyk = await first(await sharp(rgb).toColourspace('cmyk').jpeg().toBuffer());
     expect(Math.abs(cmyk[0]! - 200)).toBeLessThan(25);
-    const halves = await sharp({ create: { width: 8, height: 8, channels: 3, background: '#000' } }).composite([{ input: await sharp({ create: { width: 8, height: 4, channels: 3, background: '#fff' } }).png().toBuffer(), top: 0, left: 0 }]).png().toBuffer();
+    const halves = await sharp({ create: { width: 8, height: 8, channels: 3, background: '#000' } })
+      .composite([
+        {
+          input: await sharp({ create: { width: 8, height: 4, channels: 3, background: '#fff' } })
+            .png()
+            .toBuffer(),
+          top: 0,
+          left: 0,
+        },
+      ])
+      .png()
+      .toBuffer();
     const turned = await decodeImage(await sharp(halves).withMetadata({ orientation: 6 }).png().toBuffer(), 8);
     expect([turned[3 * 7]!, turned[0]!]).toEqual([255, 0]); // the white half lies right
   });
   test('an image already at the size is not resampled', async () => {
     const noise = Buffer.from(Uint8Array.from({ length: 12 * 12 * 3 }, (_, i) => (i * 97) % 256));
-    const png = await sharp(noise, { raw: { width: 12, height: 12, channels: 3 } }).png().toBuffer();
+    const png = await sharp(noise, { raw: { width: 12, height: 12, channels: 3 } })
+      .png()
+      .toBuffer();
     expect(Buffer.from(await decodeImage(png, 12)).equals(noise)).toBe(true);
   });
   test.each([
@@ -67,22 +100,42 @@ describe('decoding', () => {
     [40, 16, 16, '0c3ad824ecde2ae5'],
     [100, 100, 99, '50afbc42e9d8a517'],
   ])('%d x %d to %d: the bytes of Pillow 12.3’s bilinear resize', async (width, height, size, digest) => {
-    const pixels = Buffer.from(Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 97 + ((i * i) >> 7)) % 256));
-    const png = await sharp(pixels, { raw: { width, height, channels: 3 } }).png().toBuffer();
-    expect(createHash('sha256').update(await decodeImage(png, size)).digest('hex').slice(0, 16)).toBe(digest);
+    const pixels = Buffer.from(
+      Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 97 + ((i * i) >> 7)) % 256),
+    );
+    const png = await sharp(pixels, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer();
+    expect(
+      createHash('sha256')
+        .update(await decodeImage(png, size))
+        .digest('hex')
+        .slice(0, 16),
+    ).toBe(digest);
   });
   test('a large JPEG is shrunk while decoding, to nearly the same pixels', async () => {
     const [width, height, size] = [640, 512, 32];
-    const ramp = Buffer.from(Uint8Array.from({ length: width * height * 3 }, (_, i) => 255 * (0.5 + 0.5 * Math.sin((i % (width * 3)) / 200 + i / (width * 900)))));
+    const ramp = Buffer.from(
+      Uint8Array.from(
+        { length: width * height * 3 },
+        (_, i) => 255 * (0.5 + 0.5 * Math.sin((i % (width * 3)) / 200 + i / (width * 900))),
+      ),
+    );
     const image = sharp(ramp, { raw: { width, height, channels: 3 } });
-    const [jpeg, png] = await Promise.all([image.clone().jpeg({ quality: 95 }).toBuffer(), image.clone().png().toBuffer()]);
+    const [jpeg, png] = await Promise.all([
+      image.clone().jpeg({ quality: 95 }).toBuffer(),
+      image.clone().png().toBuffer(),
+    ]);
     const [shrunk, whole] = [await decodeImage(jpeg, size), await decodeImage(png, size)];
     expect(jpeg.length).toBeGreaterThan(2 * size * size);
     expect(Math.max(...shrunk.map((v, i) => Math.abs(v - whole[i]!)))).toBeLessThan(8);
   });
   test('what is no image is a DataError naming it', async () => {
     fs.writeFileSync(at('no.png'), 'words');
-    await expect(decodeImage(at('no.png'), 8)).rejects.toMatchObject({ name: 'DataError', message: expect.stringContaining('no.png') as string });
+    await expect(decodeImage(at('no.png'), 8)).rejects.toMatchObject({
+      name: 'DataError',
+      message: expect.stringContaining('no.png') as string,
+    });
     await expect(decodeImage(at('absent.png'), 8)).rejects.toThrow(/no such file/);
   });
 });
@@ -109,17 +162,26 @@ describe('image folders', () => {
   });
   test('identical pictures stay on one side, whatever their format', async () => {
     const dir = await folder('twins', { a: 12, b: 12 });
-    for (let i = 0; i < 6; i++) await sharp(at('twins', 'a', `${i}.png`)).tiff({ compression: 'lzw' }).toFile(at('twins', 'a', `copy${i}.tif`));
+    for (let i = 0; i < 6; i++)
+      await sharp(at('twins', 'a', `${i}.png`))
+        .tiff({ compression: 'lzw' })
+        .toFile(at('twins', 'a', `copy${i}.tif`));
     for (let seed = 0; seed < 5; seed++) {
       const data = await ImageFolder.open(dir, { size: 20, seed, cache: 'off' });
       const split = await data.ready();
-      const side = new Map([...split.train].map((i) => [data.files[i]!, 'train']).concat([...split.val].map((i) => [data.files[i]!, 'val'])) as [string, string][]);
+      const side = new Map(
+        [...split.train]
+          .map((i) => [data.files[i]!, 'train'])
+          .concat([...split.val].map((i) => [data.files[i]!, 'val'])) as [string, string][],
+      );
       for (let i = 0; i < 6; i++) expect(side.get(`a/copy${i}.tif`)).toBe(side.get(`a/${i}.png`));
       data.dispose();
     }
   });
   test('train, val and test folders are used as they are', async () => {
-    for (const part of ['train', 'val', 'test']) for (const c of ['x', 'y']) for (let i = 0; i < 3; i++) await picture(at('parted', part, c, `${i}.png`), i + part.length);
+    for (const part of ['train', 'val', 'test'])
+      for (const c of ['x', 'y'])
+        for (let i = 0; i < 3; i++) await picture(at('parted', part, c, `${i}.png`), i + part.length);
     const data = await ImageFolder.open(at('parted'), { size: 8, cache: 'off' });
     const split = await data.ready();
     expect(parts(split).map((p) => p.length)).toEqual([6, 6, 6]);
@@ -163,7 +225,10 @@ describe('image folders', () => {
     await picture(at('cached', 'a', '0.png'), 99);
     expect((await open()).steps).toBe(10);
     // A pack cut short is not used.
-    const pack = fs.readdirSync(cacheDir).filter((f) => f.endsWith('.u8')).map((f) => path.join(cacheDir, f));
+    const pack = fs
+      .readdirSync(cacheDir)
+      .filter((f) => f.endsWith('.u8'))
+      .map((f) => path.join(cacheDir, f));
     for (const f of pack) fs.truncateSync(f, 10);
     const repaired = await open();
     expect(repaired.steps).toBe(10);
@@ -173,7 +238,8 @@ describe('image folders', () => {
 
 describe('the native store', () => {
   const make = (height = 6, width = 6) => new (native().ImageStore)({ count: 3, height, width, channels: 3 });
-  const bytes = (seed: number, n = 108): Uint8Array => Uint8Array.from({ length: n }, (_, i) => (i * 31 + seed * 17) % 256);
+  const bytes = (seed: number, n = 108): Uint8Array =>
+    Uint8Array.from({ length: n }, (_, i) => (i * 31 + seed * 17) % 256);
   const plain = { scale: [1, 1, 1], shift: [0, 0, 0], seed: 0, epoch: 0 };
   test('normalises, and augments by (seed, epoch, image) alone', () => {
     const store = make();
@@ -183,7 +249,8 @@ describe('the native store', () => {
     expect(scaled[0]).toBeCloseTo(bytes(1)[0]! / 127.5 - 1, 6);
     expect(scaled[4]).toBeCloseTo(bytes(1)[4]! * 2, 4);
     const strong = augmentPreset('strong')!;
-    const draw = (seed: number, epoch: number, image = 0): string => String(store.load(image, { ...plain, augment: strong, seed, epoch }));
+    const draw = (seed: number, epoch: number, image = 0): string =>
+      String(store.load(image, { ...plain, augment: strong, seed, epoch }));
     expect(draw(1, 2)).toBe(draw(1, 2));
     expect(new Set([draw(1, 2), draw(2, 2), draw(1, 3)]).size).toBe(3);
     store.dispose();
@@ -203,7 +270,10 @@ describe('the native store', () => {
   test('brightness, contrast and saturation keep to their ranges', () => {
     const store = make();
     store.put(0, new Uint8Array(108).fill(100));
-    const values = Array.from({ length: 50 }, (_, epoch) => store.load(0, { ...plain, augment: augmentWith({ brightness: 0.2 }), epoch })[0]!);
+    const values = Array.from(
+      { length: 50 },
+      (_, epoch) => store.load(0, { ...plain, augment: augmentWith({ brightness: 0.2 }), epoch })[0]!,
+    );
     expect(Math.min(...values)).toBeGreaterThanOrEqual(80 - 1e-3);
     expect(Math.max(...values)).toBeLessThanOrEqual(120 + 1e-3);
     expect(new Set(values).size).toBeGreaterThan(40);
@@ -255,8 +325,15 @@ describe('synthetic scenes', () => {
 
 test('sharp and the addon live in one process in either order', () => {
   const dist = new URL('../../dist/native/load.js', import.meta.url).href;
-  const use = [`const { native } = await import('${dist}'); native().buildInfo();`, "const sharp = (await import('sharp')).default; await sharp({ create: { width: 2, height: 2, channels: 3, background: '#fff' } }).png().toBuffer();"];
+  const use = [
+    `const { native } = await import('${dist}'); native().buildInfo();`,
+    "const sharp = (await import('sharp')).default; await sharp({ create: { width: 2, height: 2, channels: 3, background: '#fff' } }).png().toBuffer();",
+  ];
   for (const order of [use, [...use].reverse()]) {
-    expect(execFileSync(process.execPath, ['--input-type=module', '-e', `${order.join('\n')}\nconsole.log('ok');`], { encoding: 'utf8' })).toBe('ok\n');
+    expect(
+      execFileSync(process.execPath, ['--input-type=module', '-e', `${order.join('\n')}\nconsole.log('ok');`], {
+        encoding: 'utf8',
+      }),
+    ).toBe('ok\n');
   }
 });

@@ -12,7 +12,12 @@ import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../../dist/engine
 import { constant, input, record, tensorData, withPath, type Tensor } from '../../dist/graph/tensor.js';
 
 const parameter = (name: string, shape: number[]): Tensor => record('parameter', [], { name }, shape, 'float32');
-const named = (name: string, values: number[], shape: number[]): NamedData => ({ name, data: Float32Array.from(values), shape, dtype: 'float32' });
+const named = (name: string, values: number[], shape: number[]): NamedData => ({
+  name,
+  data: Float32Array.from(values),
+  shape,
+  dtype: 'float32',
+});
 const holding = (...entries: NamedData[]) => ({ state: () => entries });
 
 /** Fits y = x w to two examples; the loss and gradient are easy to follow by hand. */
@@ -30,34 +35,58 @@ describe('optimizers', () => {
   const lr = 0.05;
   const cases: [string, OptimizerSpec, Step][] = [
     ['sgd', sgd(), (g, s) => (s.w -= lr * g)],
-    ['sgd with momentum and decay', sgd({ momentum: 0.9, weightDecay: 0.01 }), (g, s) => {
-      s.m = 0.9 * s.m + g + 0.01 * s.w;
-      s.w -= lr * s.m;
-    }],
-    ['sgd with nesterov', sgd({ momentum: 0.9, nesterov: true }), (g, s) => {
-      s.m = 0.9 * s.m + g;
-      s.w -= lr * (g + 0.9 * s.m);
-    }],
-    ['adam', adam(), (g, s, t) => {
-      s.m = 0.9 * s.m + 0.1 * g;
-      s.v = 0.999 * s.v + 0.001 * g * g;
-      s.w -= (lr * (s.m / (1 - 0.9 ** t))) / (Math.sqrt(s.v / (1 - 0.999 ** t)) + 1e-8);
-    }],
-    ['adamw', adamw({ weightDecay: 0.1 }), (g, s, t) => {
-      s.w *= 1 - lr * 0.1;
-      s.m = 0.9 * s.m + 0.1 * g;
-      s.v = 0.999 * s.v + 0.001 * g * g;
-      s.w -= (lr * (s.m / (1 - 0.9 ** t))) / (Math.sqrt(s.v / (1 - 0.999 ** t)) + 1e-8);
-    }],
-    ['rmsprop, TensorFlow epsilon', rmsprop({ weightDecay: 0 }), (g, s) => {
-      s.v = 0.9 * s.v + 0.1 * g * g;
-      s.m = 0.9 * s.m + g / Math.sqrt(s.v + 1e-3);
-      s.w -= lr * s.m;
-    }],
-    ['rmsprop, PyTorch epsilon', rmsprop({ alpha: 0.99, eps: 1e-8, momentum: 0, weightDecay: 0, epsInsideSqrt: false }), (g, s) => {
-      s.v = 0.99 * s.v + 0.01 * g * g;
-      s.w -= (lr * g) / (Math.sqrt(s.v) + 1e-8);
-    }],
+    [
+      'sgd with momentum and decay',
+      sgd({ momentum: 0.9, weightDecay: 0.01 }),
+      (g, s) => {
+        s.m = 0.9 * s.m + g + 0.01 * s.w;
+        s.w -= lr * s.m;
+      },
+    ],
+    [
+      'sgd with nesterov',
+      sgd({ momentum: 0.9, nesterov: true }),
+      (g, s) => {
+        s.m = 0.9 * s.m + g;
+        s.w -= lr * (g + 0.9 * s.m);
+      },
+    ],
+    [
+      'adam',
+      adam(),
+      (g, s, t) => {
+        s.m = 0.9 * s.m + 0.1 * g;
+        s.v = 0.999 * s.v + 0.001 * g * g;
+        s.w -= (lr * (s.m / (1 - 0.9 ** t))) / (Math.sqrt(s.v / (1 - 0.999 ** t)) + 1e-8);
+      },
+    ],
+    [
+      'adamw',
+      adamw({ weightDecay: 0.1 }),
+      (g, s, t) => {
+        s.w *= 1 - lr * 0.1;
+        s.m = 0.9 * s.m + 0.1 * g;
+        s.v = 0.999 * s.v + 0.001 * g * g;
+        s.w -= (lr * (s.m / (1 - 0.9 ** t))) / (Math.sqrt(s.v / (1 - 0.999 ** t)) + 1e-8);
+      },
+    ],
+    [
+      'rmsprop, TensorFlow epsilon',
+      rmsprop({ weightDecay: 0 }),
+      (g, s) => {
+        s.v = 0.9 * s.v + 0.1 * g * g;
+        s.m = 0.9 * s.m + g / Math.sqrt(s.v + 1e-3);
+        s.w -= lr * s.m;
+      },
+    ],
+    [
+      'rmsprop, PyTorch epsilon',
+      rmsprop({ alpha: 0.99, eps: 1e-8, momentum: 0, weightDecay: 0, epsInsideSqrt: false }),
+      (g, s) => {
+        s.v = 0.99 * s.v + 0.01 * g * g;
+        s.w -= (lr * g) / (Math.sqrt(s.v) + 1e-8);
+      },
+    ],
   ];
   test.each(cases)('%s follows its formula for 20 steps', async (_name, spec, step) => {
     const { weights, program } = await line(spec);
@@ -92,14 +121,26 @@ describe('loops', () => {
       const batch = [...order.slice(s * 3, s * 3 + 3)];
       const { loss } = await single.program.run(
         {
-          x: tensorData(batch.flatMap((i) => [features[2 * i]!, features[2 * i + 1]!]), [batch.length, 2]),
-          y: tensorData(batch.map((i) => features[i]!), [batch.length, 1]),
+          x: tensorData(
+            batch.flatMap((i) => [features[2 * i]!, features[2 * i + 1]!]),
+            [batch.length, 2],
+          ),
+          y: tensorData(
+            batch.map((i) => features[i]!),
+            [batch.length, 1],
+          ),
         },
         { lr: 0.1 },
       );
       expected.push(Number(loss!.data[0]));
     }
-    const result = await looped.program.loop({ order, batchSize: 3, bind: { x: { rows: x }, y: { rows: y } }, lr: 0.1, stack: ['loss'] });
+    const result = await looped.program.loop({
+      order,
+      batchSize: 3,
+      bind: { x: { rows: x }, y: { rows: y } },
+      lr: 0.1,
+      stack: ['loss'],
+    });
     expect(result.steps).toBe(4);
     expect(result.examples).toBe(rows);
     expect([...result.stack['loss']!]).toEqual(expected);
@@ -110,11 +151,22 @@ describe('loops', () => {
 
   test('write batched outputs to a store at their own rows, and return them in visiting order', async () => {
     const engine = Engine.default();
-    const source = await RowStore.from(engine, Float32Array.from({ length: 6 }, (_, i) => i), [6, 1], 'float32');
+    const source = await RowStore.from(
+      engine,
+      Float32Array.from({ length: 6 }, (_, i) => i),
+      [6, 1],
+      'float32',
+    );
     const target = new RowStore(engine, { rows: 9, shape: [1], dtype: 'float32' });
     using program = compile({ y: mul(input('x', [-1, 1]), constant(10)) });
     const order = Int32Array.from([5, 0, 3]);
-    const { rows: out } = await program.loop({ order, batchSize: 2, bind: { x: { rows: source } }, rows: ['y'], into: { y: { store: target, offset: 3 } } });
+    const { rows: out } = await program.loop({
+      order,
+      batchSize: 2,
+      bind: { x: { rows: source } },
+      rows: ['y'],
+      into: { y: { store: target, offset: 3 } },
+    });
     expect([...out['y']!.data]).toEqual([50, 0, 30]);
     const stored = (await target.get()).data;
     expect([stored[8], stored[3], stored[6]]).toEqual([50, 0, 30]);
@@ -128,8 +180,14 @@ describe('loops', () => {
     const order = new Int32Array(3_000_000);
     const abort = new AbortController();
     const running = program.loop({
-      order, batchSize: 1, bind: { x: { rows: x }, y: { rows: y } }, lr: 0.001, stack: ['loss'], signal: abort.signal,
-      progressMs: 5, onProgress: () => abort.abort(),
+      order,
+      batchSize: 1,
+      bind: { x: { rows: x }, y: { rows: y } },
+      lr: 0.001,
+      stack: ['loss'],
+      signal: abort.signal,
+      progressMs: 5,
+      onProgress: () => abort.abort(),
     });
     const result = await running;
     expect(result.stopped).toBe(true);
@@ -143,7 +201,14 @@ describe('loops', () => {
     const engine = Engine.default();
     const x = await RowStore.from(engine, Float32Array.from([1, 1, 1, Infinity, 1, 1]), [3, 2], 'float32');
     const y = await RowStore.from(engine, new Float32Array(3), [3, 1], 'float32');
-    const result = await program.loop({ order: Int32Array.from([0, 1, 2]), batchSize: 1, bind: { x: { rows: x }, y: { rows: y } }, lr: 0.1, stack: ['loss'], finite: 'loss' });
+    const result = await program.loop({
+      order: Int32Array.from([0, 1, 2]),
+      batchSize: 1,
+      bind: { x: { rows: x }, y: { rows: y } },
+      lr: 0.1,
+      stack: ['loss'],
+      finite: 'loss',
+    });
     expect(result.diverged).toBe(1);
     expect(result.steps).toBe(2);
   });
@@ -152,7 +217,9 @@ describe('loops', () => {
     const { program } = await line(sgd());
     const x = new RowStore(Engine.default(), { rows: 2, shape: [2], dtype: 'float32' });
     const y = new RowStore(Engine.default(), { rows: 2, shape: [1], dtype: 'float32' });
-    await expect(program.loop({ order: Int32Array.from([2]), batchSize: 1, bind: { x: { rows: x }, y: { rows: y } }, lr: 1 })).rejects.toThrow(/has 2 examples, the order asks for number 2/);
+    await expect(
+      program.loop({ order: Int32Array.from([2]), batchSize: 1, bind: { x: { rows: x }, y: { rows: y } }, lr: 1 }),
+    ).rejects.toThrow(/has 2 examples, the order asks for number 2/);
   });
 });
 
@@ -163,7 +230,9 @@ describe('errors', () => {
   });
   test('a feed of the wrong shape says both shapes', async () => {
     using program = compile({ y: relu(input('x', [-1, 3])) });
-    await expect(program.run({ x: tensorData([1, 2], [1, 2]) })).rejects.toThrow('expected shape [None, 3], got [1, 2]');
+    await expect(program.run({ x: tensorData([1, 2], [1, 2]) })).rejects.toThrow(
+      'expected shape [None, 3], got [1, 2]',
+    );
   });
   test('a failing node names its module', async () => {
     const labels = constant(BigInt64Array.of(7n));
@@ -236,7 +305,9 @@ describe('lifetime', () => {
       parentPort.postMessage(y.data[0]);
       for (;;) await program.run({ x: tensorData([1]) });`;
     const workers = [0, 1].map(() => new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`)));
-    const answers = await Promise.all(workers.map((w) => new Promise((resolve, reject) => w.once('message', resolve).once('error', reject))));
+    const answers = await Promise.all(
+      workers.map((w) => new Promise((resolve, reject) => w.once('message', resolve).once('error', reject))),
+    );
     expect(answers).toEqual([42, 42]);
     await Promise.all(workers.map((w) => w.terminate()));
     expect((await relu(constant([3])).data()).data[0]).toBe(3);
@@ -254,7 +325,8 @@ describe('lifetime', () => {
       const loop = program.loop({ order: new Int32Array(${ending ? 3_000_000 : 4}), batchSize: 1, bind: { x: { rows: x } } });
       ${ending || 'await loop'};
       console.log('last line');`;
-    const run = (code: string): string => execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', timeout: 60_000 });
+    const run = (code: string): string =>
+      execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', timeout: 60_000 });
     expect(run(script(''))).toBe('last line\n');
     expect(run(script('setTimeout(() => process.exit(0), 50); await loop'))).toBe('');
   });
@@ -262,7 +334,8 @@ describe('lifetime', () => {
 
 test('dropout depends on seed and step alone', async () => {
   using program = compile({ y: dropout(constant(new Float32Array(1000).fill(1)), 0.4) });
-  const draw = async (seed: number, step: number): Promise<string> => String((await program.run({}, { seed, step })).y!.data);
+  const draw = async (seed: number, step: number): Promise<string> =>
+    String((await program.run({}, { seed, step })).y!.data);
   const first = await draw(1, 2);
   expect(await draw(1, 2)).toBe(first);
   expect(await draw(1, 3)).not.toBe(first);

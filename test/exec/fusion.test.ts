@@ -1,7 +1,25 @@
 // What the engine fuses against the same graph run node by node (`fuse: false`): the fast paths may not be other numbers.
-import { compile, ConvBNReLU6, DepthwiseSeparable, gradients, input, InvertedResidual, mean, MobileNetV1, MobileNetV2, mul, Sequential, tensorData, Weights, type BlockStyle, type Module, type Tensor } from 'mnv2-torch';
+import {
+  compile,
+  ConvBNReLU6,
+  DepthwiseSeparable,
+  gradients,
+  input,
+  InvertedResidual,
+  mean,
+  MobileNetV1,
+  MobileNetV2,
+  mul,
+  Sequential,
+  tensorData,
+  Weights,
+  type BlockStyle,
+  type Module,
+  type Tensor,
+} from 'mnv2-torch';
 
-const wave = (n: number, seed: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(seed + i * 0.7) + 0.3 * Math.cos(seed * i));
+const wave = (n: number, seed: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(seed + i * 0.7) + 0.3 * Math.cos(seed * i));
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** Largest difference over the largest value of the plain result. */
@@ -29,13 +47,26 @@ async function trained(model: Module, x: Tensor, shape: number[], seed = 3): Pro
   const weights = await Weights.init(model, { seed });
   const names = [...model.namedParameters()].map(([name]) => name).filter((n) => /\.(weight|bias)$/.test(n));
   const scales = [...(await weights.get(names))].filter(([, v]) => v.shape.length === 1 && v.data.length > 20);
-  await weights.set(scales.map(([name, v], i) => ({ name, shape: [...v.shape], dtype: 'float32', data: wave(v.data.length, i).map((w) => (name.endsWith('bias') ? 0 : 1) + 0.2 * w) })));
+  await weights.set(
+    scales.map(([name, v], i) => ({
+      name,
+      shape: [...v.shape],
+      dtype: 'float32',
+      data: wave(v.data.length, i).map((w) => (name.endsWith('bias') ? 0 : 1) + 0.2 * w),
+    })),
+  );
   using program = compile({ y: model.train().call(x) }, { weights });
   await program.run({ x: tensorData(wave(count(shape), 4), shape) });
   return weights;
 }
 
-async function outputs(model: Module, x: Tensor, weights: Weights, shape: number[], options: { fuse: boolean; precision?: 'fp32' | 'bf16' }): Promise<{ y: ArrayLike<number | bigint>; plan: string[] }> {
+async function outputs(
+  model: Module,
+  x: Tensor,
+  weights: Weights,
+  shape: number[],
+  options: { fuse: boolean; precision?: 'fp32' | 'bf16' },
+): Promise<{ y: ArrayLike<number | bigint>; plan: string[] }> {
   using program = compile({ y: model.eval().call(x) }, { weights, ...options });
   const { y } = await program.run({ x: tensorData(wave(count(shape), 1), shape) });
   return { y: y!.data, plan: program.plan() };
@@ -70,7 +101,12 @@ describe('inference: one pass a block', () => {
   // Random networks amplify rounding from layer to layer; with pretrained weights the golden files hold 1e-5.
   test.each([
     ['V2, 224 px, one image', MobileNetV2({ numClasses: 7, bnMomentum: 1 }), [1, 3, 224, 224], 18],
-    ['V2, narrow, one channel', MobileNetV2({ numClasses: 7, bnMomentum: 1, widthMult: 0.35, inChannels: 1 }), [3, 1, 97, 131], 18],
+    [
+      'V2, narrow, one channel',
+      MobileNetV2({ numClasses: 7, bnMomentum: 1, widthMult: 0.35, inChannels: 1 }),
+      [3, 1, 97, 131],
+      18,
+    ],
     ['V1', MobileNetV1({ numClasses: 7, bnMomentum: 1 }), [2, 3, 128, 128], 13],
   ] as const)('MobileNet %s', async (_, model, shape, steps) => {
     const x = input('x', [-1, ...shape.slice(1)]);
@@ -90,7 +126,9 @@ describe('inference: one pass a block', () => {
     const before = (await program.run({ x }))['y']!.data;
     const name = 'features.3.conv.2.weight';
     const old = (await weights.get([name])).get(name)!;
-    await weights.set([{ name, shape: [...old.shape], dtype: 'float32', data: Float32Array.from(old.data as Float32Array, (v) => -v) }]);
+    await weights.set([
+      { name, shape: [...old.shape], dtype: 'float32', data: Float32Array.from(old.data as Float32Array, (v) => -v) },
+    ]);
     expect(apart(before, (await program.run({ x }))['y']!.data)).toBeGreaterThan(1e-3);
   });
 });
@@ -102,11 +140,18 @@ describe('training: BatchNorm, activation and addition as one operation', () => 
     const x = input('x', shape);
     const y = block.train().call(x);
     const names = ['conv.0.0.weight', 'conv.1.0.weight', 'conv.1.1.weight', 'conv.2.weight'];
-    const run = async (fuse: boolean, precision: 'fp32' | 'bf16', seed: number): Promise<Record<string, ArrayLike<number | bigint>>> => {
+    const run = async (
+      fuse: boolean,
+      precision: 'fp32' | 'bf16',
+      seed: number,
+    ): Promise<Record<string, ArrayLike<number | bigint>>> => {
       using weights = await trained(block, x, shape, seed);
       const parameters = new Map([...block.namedParameters()].map(([name, parameter]) => [name, parameter.tensor]));
       const slopes = gradients(mean(mul(y, y)), [x, ...names.map((n) => parameters.get(n)!)]);
-      using program = compile({ y, ...Object.fromEntries(slopes.map((g, i) => [['x', ...names][i]!, g])) }, { weights, fuse, precision });
+      using program = compile(
+        { y, ...Object.fromEntries(slopes.map((g, i) => [['x', ...names][i]!, g])) },
+        { weights, fuse, precision },
+      );
       const out = await program.run({ x: tensorData(wave(count(shape), 2), shape) });
       return Object.fromEntries(Object.entries(out).map(([k, v]) => [k, v.data]));
     };
@@ -114,11 +159,23 @@ describe('training: BatchNorm, activation and addition as one operation', () => 
     const middle = (values: number[]): number => values.sort((a, b) => a - b)[1]!;
     const draws = [];
     for (const seed of [1, 2, 3]) {
-      draws.push({ plain: await run(false, 'fp32', seed), fused: await run(true, 'fp32', seed), plainRounded: await run(false, 'bf16', seed), fusedRounded: await run(true, 'bf16', seed) });
+      draws.push({
+        plain: await run(false, 'fp32', seed),
+        fused: await run(true, 'fp32', seed),
+        plainRounded: await run(false, 'bf16', seed),
+        fusedRounded: await run(true, 'bf16', seed),
+      });
     }
     for (const name of ['y', 'x', ...names]) {
       expect(middle(draws.map(({ plain, fused }) => apart(plain[name]!, fused[name]!)))).toBeLessThan(1e-5);
-      expect(middle(draws.map(({ plain, plainRounded, fusedRounded }) => distance(plain[name]!, fusedRounded[name]!) / distance(plain[name]!, plainRounded[name]!)))).toBeLessThan(1.25);
+      expect(
+        middle(
+          draws.map(
+            ({ plain, plainRounded, fusedRounded }) =>
+              distance(plain[name]!, fusedRounded[name]!) / distance(plain[name]!, plainRounded[name]!),
+          ),
+        ),
+      ).toBeLessThan(1.25);
     }
   });
 });

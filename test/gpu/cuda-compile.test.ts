@@ -19,7 +19,20 @@ const title = hasNvcc ? 'CUDA kernels' : `CUDA kernels (skipped: no '${nvcc}')`;
     const cards = ['80', '90'].flatMap((sm) => ['-gencode', `arch=compute_${sm},code=sm_${sm}`]);
     const { status, stdout, stderr } = spawnSync(
       nvcc,
-      ['-std=c++17', `-I${join(root, 'native')}`, '-O3', '-Werror', 'all-warnings', '-Xptxas', '-v', ...cards, '-c', join(sources, file), '-o', join(out, `${file}.o`)],
+      [
+        '-std=c++17',
+        `-I${join(root, 'native')}`,
+        '-O3',
+        '-Werror',
+        'all-warnings',
+        '-Xptxas',
+        '-v',
+        ...cards,
+        '-c',
+        join(sources, file),
+        '-o',
+        join(out, `${file}.o`),
+      ],
       { encoding: 'utf8' },
     );
     expect({ status, output: status === 0 ? '' : stdout + stderr }).toEqual({ status: 0, output: '' });

@@ -12,7 +12,8 @@ const hasCompiler = spawnSync(compiler, ['--version']).status === 0;
 
 function run(command: string, args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? `exit ${status}`}\n${stdout}${stderr}`);
+  if (status !== 0)
+    throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? `exit ${status}`}\n${stdout}${stderr}`);
   return stdout;
 }
 
@@ -23,7 +24,17 @@ function buildAndRun(folder: string, name: string, sources: string[], flags: str
   mkdirSync(out, { recursive: true });
   const program = join(out, `${name}_test`);
   const files = sources.map((file) => join(folder, file));
-  run(compiler, ['-std=c++17', '-Wall', '-Werror', `-I${join(root, 'native')}`, ...flags, ...files, '-pthread', '-o', program]);
+  run(compiler, [
+    '-std=c++17',
+    '-Wall',
+    '-Werror',
+    `-I${join(root, 'native')}`,
+    ...flags,
+    ...files,
+    '-pthread',
+    '-o',
+    program,
+  ]);
   return run(program, []);
 }
 

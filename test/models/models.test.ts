@@ -5,7 +5,10 @@ import { summaryTable } from '../../dist/report/summary.js';
 
 describe('MobileNet V2', () => {
   const model = MobileNetV2({ numClasses: 21 });
-  const blocks = [992, 992, 5568, 9456, 10640, 15680, 15680, 21952, 55936, 55936, 55936, 68352, 120768, 120768, 157888, 324160, 324160, 478400, 414720];
+  const blocks = [
+    992, 992, 5568, 9456, 10640, 15680, 15680, 21952, 55936, 55936, 55936, 68352, 120768, 120768, 157888, 324160,
+    324160, 478400, 414720,
+  ];
 
   test('parameters block by block as Keras counts them, and 300 M multiply-adds', () => {
     const { rows, multiplyAdds, total } = summarize(model, 224);
@@ -28,8 +31,22 @@ describe('MobileNet V2', () => {
   test('names are torchvision’s', () => {
     const names = [...model.namedParameters()].map(([name]) => name);
     expect(names).toHaveLength(314); // 52 convolutions, 52 BatchNorms of five, the classifier's two
-    expect(names.slice(0, 7)).toEqual(['features.0.0.weight', ...['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'].map((n) => `features.0.1.${n}`), 'features.1.conv.0.0.weight']);
-    for (const name of ['features.1.conv.1.weight', 'features.1.conv.2.running_var', 'features.2.conv.0.0.weight', 'features.2.conv.1.0.weight', 'features.2.conv.2.weight', 'features.17.conv.3.bias', 'features.18.0.weight', 'classifier.1.weight', 'classifier.1.bias']) {
+    expect(names.slice(0, 7)).toEqual([
+      'features.0.0.weight',
+      ...['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'].map((n) => `features.0.1.${n}`),
+      'features.1.conv.0.0.weight',
+    ]);
+    for (const name of [
+      'features.1.conv.1.weight',
+      'features.1.conv.2.running_var',
+      'features.2.conv.0.0.weight',
+      'features.2.conv.1.0.weight',
+      'features.2.conv.2.weight',
+      'features.17.conv.3.bias',
+      'features.18.0.weight',
+      'classifier.1.weight',
+      'classifier.1.bias',
+    ]) {
       expect(names).toContain(name);
     }
   });
@@ -41,7 +58,13 @@ describe('MobileNet V2', () => {
   });
   test('options reach the graph: padding, ReLU6 bottlenecks, channels, a table of one’s own', () => {
     const x = input('x', [-1, 1, 64, 64]);
-    const ablation = MobileNetV2({ numClasses: 3, inChannels: 1, linearBottleneck: false, padding: 'tf-same', invertedResidualSetting: [[2, 16, 2, 2]] });
+    const ablation = MobileNetV2({
+      numClasses: 3,
+      inChannels: 1,
+      linearBottleneck: false,
+      padding: 'tf-same',
+      invertedResidualSetting: [[2, 16, 2, 2]],
+    });
     expect(ablation.call(x).shape).toEqual([-1, 3]);
     expect(ablation.features.layers).toHaveLength(4);
     const plain = MobileNetV2({ numClasses: 3, inChannels: 1, invertedResidualSetting: [[2, 16, 2, 2]] });
@@ -53,7 +76,9 @@ describe('MobileNet V2', () => {
       visit(m.call(x));
       return seen;
     };
-    expect(ops(ablation).filter((o) => o === 'relu6').length).toBeGreaterThan(ops(plain).filter((o) => o === 'relu6').length);
+    expect(ops(ablation).filter((o) => o === 'relu6').length).toBeGreaterThan(
+      ops(plain).filter((o) => o === 'relu6').length,
+    );
   });
   test.each([
     [{ numClasses: 0 }, /numClasses: expected a whole number of at least 1, got 0/],
@@ -77,11 +102,21 @@ describe('MobileNet V1', () => {
   });
   test('its documented names', () => {
     const names = [...MobileNetV1({ numClasses: 2 }).namedParameters()].map(([name]) => name);
-    for (const name of ['features.0.0.weight', 'features.1.0.0.weight', 'features.1.0.1.running_mean', 'features.13.1.0.weight', 'features.13.1.1.bias', 'classifier.1.bias']) expect(names).toContain(name);
+    for (const name of [
+      'features.0.0.weight',
+      'features.1.0.0.weight',
+      'features.1.0.1.running_mean',
+      'features.13.1.0.weight',
+      'features.13.1.1.bias',
+      'classifier.1.bias',
+    ])
+      expect(names).toContain(name);
   });
   test('ReLU or ReLU6', () => {
     expect(() => MobileNetV1({ activation: 'swish' as never })).toThrow(/'relu' or 'relu6'/);
-    const op = (activation: 'relu' | 'relu6'): string => MobileNetV1({ activation, numClasses: 2 }).features.layers[0]!.call(input('x', [1, 3, 32, 32])).inputs[0]!.inputs[0]!.op;
+    const op = (activation: 'relu' | 'relu6'): string =>
+      MobileNetV1({ activation, numClasses: 2 }).features.layers[0]!.call(input('x', [1, 3, 32, 32])).inputs[0]!
+        .inputs[0]!.op;
     expect([op('relu'), op('relu6')]).toEqual(['relu', 'relu6']);
   });
 });
@@ -96,12 +131,18 @@ describe('modes', () => {
     expect(() => model.freezeBackbone(20)).toThrow(/from 0 to 19, got 20/);
   });
   test('initial values depend on seed and name alone', () => {
-    const first = (seed: number, widthMult: number): number => Number([...MobileNetV2({ numClasses: 2, widthMult }).state(seed)].find((e) => e.name === 'classifier.1.weight')!.data[5]);
+    const first = (seed: number, widthMult: number): number =>
+      Number(
+        [...MobileNetV2({ numClasses: 2, widthMult }).state(seed)].find((e) => e.name === 'classifier.1.weight')!
+          .data[5],
+      );
     expect(first(1, 1)).toBe(first(1, 0.5));
     expect(first(1, 1)).not.toBe(first(2, 1));
   });
   test('He initialisation has the standard deviation of its formula', () => {
-    const { data, shape } = [...MobileNetV2({ numClasses: 2 }).state(0)].find((e) => e.name === 'features.18.0.weight')!;
+    const { data, shape } = [...MobileNetV2({ numClasses: 2 }).state(0)].find(
+      (e) => e.name === 'features.18.0.weight',
+    )!;
     const values = Array.from(data, Number);
     const std = Math.sqrt(values.reduce((a, v) => a + v * v, 0) / values.length);
     expect(shape).toEqual([1280, 320, 1, 1]);
@@ -112,5 +153,11 @@ describe('modes', () => {
 test('the table names every layer and ends with the totals', () => {
   const text = summaryTable(summarize(MobileNetV2({ numClasses: 21 }).freezeBackbone('features'), 224));
   expect(text).toContain('(None, 112, 112, 32)');
-  for (const end of ['Total params: 2,284,885', 'Trainable params: 26,901', 'Non-trainable params: 2,257,984', 'Multiply-adds: 299.5 M']) expect(text).toContain(end);
+  for (const end of [
+    'Total params: 2,284,885',
+    'Trainable params: 26,901',
+    'Non-trainable params: 2,257,984',
+    'Multiply-adds: 299.5 M',
+  ])
+    expect(text).toContain(end);
 });

@@ -9,11 +9,15 @@ afterAll(() => fs.rmSync(dir, { recursive: true }));
 /** A copy of what set-up reads, so that no test touches the real build. */
 const copy = path.join(dir, 'package');
 beforeAll(() => {
-  for (const part of ['scripts', 'native', 'CMakeLists.txt', 'package.json']) fs.cpSync(part, path.join(copy, part), { recursive: true });
+  for (const part of ['scripts', 'native', 'CMakeLists.txt', 'package.json'])
+    fs.cpSync(part, path.join(copy, part), { recursive: true });
   fs.symlinkSync(path.resolve('node_modules'), path.join(copy, 'node_modules'));
 });
 const setup = (args: string[], env: Record<string, string> = {}, root = copy) =>
-  spawnSync(process.execPath, [path.join(root, 'scripts/setup.js'), ...args], { encoding: 'utf8', env: { ...process.env, XDG_CACHE_HOME: path.join(dir, 'cache'), ...env } });
+  spawnSync(process.execPath, [path.join(root, 'scripts/setup.js'), ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, XDG_CACHE_HOME: path.join(dir, 'cache'), ...env },
+  });
 
 test('with everything built it says nothing and changes nothing', () => {
   const record = fs.readFileSync('build/setup.json', 'utf8');
@@ -23,13 +27,19 @@ test('with everything built it says nothing and changes nothing', () => {
 });
 test('LIBTORCH that holds none is named', () => {
   const { status, stderr } = setup([], { LIBTORCH: dir });
-  expect(stderr).toMatch(/LIBTORCH is set, but LIBTORCH: .* has no libtorch_cpu\. Point it at a folder with include\/ and lib\//);
+  expect(stderr).toMatch(
+    /LIBTORCH is set, but LIBTORCH: .* has no libtorch_cpu\. Point it at a folder with include\/ and lib\//,
+  );
   expect(status).toBe(3);
 });
 test.each([
   ['a path that is not there', () => path.join(dir, 'nowhere'), /does not exist/],
   ['a folder without libtorch', () => dir, /no libtorch \(include\/ATen\/ATen\.h and lib\/libtorch_cpu\)/],
-  ['a file that is no archive', () => (fs.writeFileSync(path.join(dir, 'x.zip'), 'no zip'), path.join(dir, 'x.zip')), /cannot unpack/],
+  [
+    'a file that is no archive',
+    () => (fs.writeFileSync(path.join(dir, 'x.zip'), 'no zip'), path.join(dir, 'x.zip')),
+    /cannot unpack/,
+  ],
 ])('--from: %s', (_name, from, message) => {
   const { status, stderr } = setup(['--from', from()]);
   expect(stderr).toMatch(message);
@@ -47,8 +57,12 @@ test('a missing tool is named with what to install', () => {
 describe('doctor', () => {
   const root = path.join(dir, 'doctored');
   const addon = path.join(root, 'build/Release/mnv2_torch.node');
-  const doctor = () => spawnSync(process.execPath, [path.join(root, 'bin/mnv2-torch.js'), 'doctor', '--json'], { encoding: 'utf8' });
-  interface Report { check: { ok: boolean; detail: string }; problems: { problem: string; fix: string }[] }
+  const doctor = () =>
+    spawnSync(process.execPath, [path.join(root, 'bin/mnv2-torch.js'), 'doctor', '--json'], { encoding: 'utf8' });
+  interface Report {
+    check: { ok: boolean; detail: string };
+    problems: { problem: string; fix: string }[];
+  }
   beforeAll(() => {
     for (const part of ['bin', 'dist', 'package.json']) fs.cpSync(part, path.join(root, part), { recursive: true });
     fs.symlinkSync(path.resolve('node_modules'), path.join(root, 'node_modules'));
@@ -57,13 +71,25 @@ describe('doctor', () => {
   const crashing = (): void => {
     const source = path.join(dir, 'crash.cc');
     fs.writeFileSync(source, '#include <cstdlib>\n__attribute__((constructor)) static void crash() { abort(); }\n');
-    const built = spawnSync(process.env['CXX'] ?? 'c++', ['-shared', '-fPIC', source, '-o', addon], { encoding: 'utf8' });
+    const built = spawnSync(process.env['CXX'] ?? 'c++', ['-shared', '-fPIC', source, '-o', addon], {
+      encoding: 'utf8',
+    });
     if (built.status !== 0) throw new Error(built.stderr);
   };
   test.each<[string, () => void, RegExp, string]>([
     ['no addon', () => fs.rmSync(addon, { force: true }), /the native addon is not built/, 'npx mnv2-torch setup'],
-    ['a file that is no library', () => fs.writeFileSync(addon, 'no library'), /the depthwise convolution .*does not load/, 'npx mnv2-torch setup --force'],
-    ['an addon that kills its process', crashing, /the depthwise convolution crashed with SIGABRT/, 'npx mnv2-torch setup --force'],
+    [
+      'a file that is no library',
+      () => fs.writeFileSync(addon, 'no library'),
+      /the depthwise convolution .*does not load/,
+      'npx mnv2-torch setup --force',
+    ],
+    [
+      'an addon that kills its process',
+      crashing,
+      /the depthwise convolution crashed with SIGABRT/,
+      'npx mnv2-torch setup --force',
+    ],
   ])('%s: exit 3, what is wrong and what to run', (_name, prepare, problem, fix) => {
     prepare();
     const { status, stdout } = doctor();

@@ -1,7 +1,21 @@
 // Real backbones against numbers computed by PyTorch and Keras: features, block statistics, training runs.
 import fs from 'node:fs';
 import path from 'node:path';
-import { adam, compile, crossEntropy, input, loadCheckpoint, loadWeights, MobileNetV2, pixelScaling, readSafetensors, sgd, Weights, type MobileNet, type TensorData } from 'mnv2-torch';
+import {
+  adam,
+  compile,
+  crossEntropy,
+  input,
+  loadCheckpoint,
+  loadWeights,
+  MobileNetV2,
+  pixelScaling,
+  readSafetensors,
+  sgd,
+  Weights,
+  type MobileNet,
+  type TensorData,
+} from 'mnv2-torch';
 
 const data = process.env['MNV2_DATA'];
 const describeData = data ? describe : describe.skip;
@@ -15,12 +29,17 @@ async function images(scaling: { scale: number[]; shift: number[] }): Promise<Te
   const [n, h, w] = shape as [number, number, number];
   const out = new Float32Array(n * 3 * h * w);
   for (let i = 0; i < n * h * w; i++) {
-    for (let c = 0; c < 3; c++) out[(Math.floor(i / (h * w)) * 3 + c) * h * w + (i % (h * w))] = Number(bytes[3 * i + c]) * scaling.scale[c]! + scaling.shift[c]!;
+    for (let c = 0; c < 3; c++)
+      out[(Math.floor(i / (h * w)) * 3 + c) * h * w + (i % (h * w))] =
+        Number(bytes[3 * i + c]) * scaling.scale[c]! + scaling.shift[c]!;
   }
   return { data: out, shape: [n, 3, h, w], dtype: 'float32' };
 }
 
-async function backbone(name: string, extra: object = {}): Promise<{ model: MobileNet; weights: Weights; feed: TensorData }> {
+async function backbone(
+  name: string,
+  extra: object = {},
+): Promise<{ model: MobileNet; weights: Weights; feed: TensorData }> {
   const checkpoint = await loadCheckpoint(file(`weights/mobilenet_v2_${name}.safetensors`));
   const model = MobileNetV2({ ...checkpoint.options, numClasses: 21, dropout: 0, ...extra });
   const weights = await Weights.init(model);
@@ -35,7 +54,8 @@ describeData.each(['tfslim', 'onnxzoo'])('%s', (name) => {
     using program = compile({ logits: model.eval().call(input('image', [-1, 3, 224, 224])) }, { weights, fuse });
     const blocks = Array.from({ length: 19 }, (_, i) => `features.${i}`);
     const values = await program.run({ image: feed }, { fetch: ['pool', ...blocks] });
-    const largest = (got: ArrayLike<number | bigint>, expected: TensorData): number => Math.max(...Array.from(got, (v, i) => Math.abs(Number(v) - Number(expected.data[i]))));
+    const largest = (got: ArrayLike<number | bigint>, expected: TensorData): number =>
+      Math.max(...Array.from(got, (v, i) => Math.abs(Number(v) - Number(expected.data[i]))));
     expect(largest(values['pool']!.data, tensors.get('pooled')!)).toBeLessThan(1e-3);
     for (const [i, block] of blocks.entries()) {
       const { data: x, shape } = values[block]!;
@@ -80,10 +100,16 @@ interface Golden {
   param_l2: Record<string, number>;
   running_var_l2?: Record<string, number>;
 }
-const norm = (data: ArrayLike<number | bigint>): number => Math.sqrt(Array.from(data, Number).reduce((a, v) => a + v * v, 0));
+const norm = (data: ArrayLike<number | bigint>): number =>
+  Math.sqrt(Array.from(data, Number).reduce((a, v) => a + v * v, 0));
 /** weight[i, j] = 0.01 sin(i * 1280 + j), bias 0. */
 const head = [
-  { name: 'classifier.1.weight', data: Float32Array.from({ length: 21 * 1280 }, (_, k) => 0.01 * Math.sin(k)), shape: [21, 1280], dtype: 'float32' as const },
+  {
+    name: 'classifier.1.weight',
+    data: Float32Array.from({ length: 21 * 1280 }, (_, k) => 0.01 * Math.sin(k)),
+    shape: [21, 1280],
+    dtype: 'float32' as const,
+  },
   { name: 'classifier.1.bias', data: new Float32Array(21), shape: [21], dtype: 'float32' as const },
 ];
 
@@ -95,7 +121,14 @@ describeData('training runs', () => {
     const logits = model.train().call(input('image', [-1, 3, 224, 224]));
     const loss = crossEntropy(logits, input('label', [-1], 'int64'));
     const { lr, momentum } = golden.config.optimizer;
-    using program = compile({ loss }, { weights, fuse, train: { loss: 'loss', parameters: model.trainable(), optimizer: sgd({ momentum: momentum! }) } });
+    using program = compile(
+      { loss },
+      {
+        weights,
+        fuse,
+        train: { loss: 'loss', parameters: model.trainable(), optimizer: sgd({ momentum: momentum! }) },
+      },
+    );
     const label: TensorData = { data: BigInt64Array.from(golden.config.labels, BigInt), shape: [8], dtype: 'int64' };
     for (const [step, expected] of golden.losses.entries()) {
       const { loss: got } = await program.run({ image: feed, label }, { lr });
@@ -115,13 +148,17 @@ describeData('training runs', () => {
     await weights.set(head);
     model.freezeBackbone('features');
     const loss = crossEntropy(model.train().call(input('image', [-1, 3, 224, 224])), input('label', [-1], 'int64'));
-    using program = compile({ loss }, { weights, train: { loss: 'loss', parameters: model.trainable(), optimizer: adam() } });
+    using program = compile(
+      { loss },
+      { weights, train: { loss: 'loss', parameters: model.trainable(), optimizer: adam() } },
+    );
     const label: TensorData = { data: BigInt64Array.from(golden.config.labels, BigInt), shape: [8], dtype: 'int64' };
     for (const expected of golden.losses) {
       const { loss: got } = await program.run({ image: feed, label }, { lr: golden.config.optimizer.lr });
       expect(Math.abs(Number(got!.data[0]) / expected - 1)).toBeLessThan(1e-3);
     }
-    for (const [name, expected] of Object.entries(golden.param_l2)) expect(Math.abs(norm((await weights.get([name])).get(name)!.data) / expected - 1)).toBeLessThan(1e-3);
+    for (const [name, expected] of Object.entries(golden.param_l2))
+      expect(Math.abs(norm((await weights.get([name])).get(name)!.data) / expected - 1)).toBeLessThan(1e-3);
     weights.dispose();
   });
 });

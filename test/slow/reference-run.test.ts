@@ -10,14 +10,44 @@ if (!data) console.warn('skipped: MNV2_DATA is not set, the scenes are not there
 (data ? describe : describe.skip)('the reference run', () => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mnv2-reference-'));
   afterAll(() => fs.rmSync(dir, { recursive: true }));
-  const run = (...args: string[]) => spawnSync(process.execPath, [path.resolve('bin/mnv2-torch.js'), ...args], { encoding: 'utf8', env: { ...process.env, XDG_CACHE_HOME: dir } });
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [path.resolve('bin/mnv2-torch.js'), ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, XDG_CACHE_HOME: dir },
+    });
 
   /** Validation accuracies of the 20 epochs. */
   function accuracies(seed: number, precision: 'fp32' | 'bf16'): number[] {
-    const args = ['--freeze', 'features', '--epochs', '20', '--batch-size', '16', '--device', 'cpu', '--seed', String(seed), '--precision', precision];
-    const trained = run('train', path.join(data!, 'ucmerced'), '--weights', path.join(data!, 'weights/mobilenet_v2_tfslim.safetensors'), ...args, '--out', path.join(dir, `${precision}-${seed}`), '--json', '--quiet');
+    const args = [
+      '--freeze',
+      'features',
+      '--epochs',
+      '20',
+      '--batch-size',
+      '16',
+      '--device',
+      'cpu',
+      '--seed',
+      String(seed),
+      '--precision',
+      precision,
+    ];
+    const trained = run(
+      'train',
+      path.join(data!, 'ucmerced'),
+      '--weights',
+      path.join(data!, 'weights/mobilenet_v2_tfslim.safetensors'),
+      ...args,
+      '--out',
+      path.join(dir, `${precision}-${seed}`),
+      '--json',
+      '--quiet',
+    );
     expect(trained.stderr).toBe('');
-    const events = trained.stdout.trim().split('\n').map((l) => JSON.parse(l) as { event: string; valid: { accuracy: number } });
+    const events = trained.stdout
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l) as { event: string; valid: { accuracy: number } });
     return events.filter((e) => e.event === 'epoch').map((e) => e.valid.accuracy);
   }
   const last = { fp32: [] as number[], bf16: [] as number[] };
@@ -27,7 +57,12 @@ if (!data) console.warn('skipped: MNV2_DATA is not set, the scenes are not there
     expect(epochs).toHaveLength(20);
     last.fp32.push(epochs.at(-1)!);
     expect(last.fp32[0]).toBeGreaterThanOrEqual(0.95);
-    const { stdout } = run('predict', path.join(dir, 'fp32-0/best.safetensors'), path.join(data!, 'ucmerced-tif/harbor/harbor00.tif'), '--json');
+    const { stdout } = run(
+      'predict',
+      path.join(dir, 'fp32-0/best.safetensors'),
+      path.join(data!, 'ucmerced-tif/harbor/harbor00.tif'),
+      '--json',
+    );
     expect((JSON.parse(stdout) as { predictions: { label: string }[] }).predictions[0]!.label).toBe('harbor');
   }, 600_000);
 

@@ -17,7 +17,13 @@ interface Entry {
 }
 
 const BYTES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 };
-const WRITTEN: Partial<Record<DType, string>> = { float64: 'F64', float32: 'F32', int64: 'I64', int32: 'I32', uint8: 'U8' };
+const WRITTEN: Partial<Record<DType, string>> = {
+  float64: 'F64',
+  float32: 'F32',
+  int64: 'I64',
+  int32: 'I32',
+  uint8: 'U8',
+};
 /** Headers are JSON of names and shapes: a longer one is not a header. */
 const MOST_HEADER = 100 << 20;
 
@@ -74,7 +80,9 @@ export async function readSafetensors(file: string): Promise<SafeTensors> {
   if (bytes.length < 8) throw bad(`expected at least 8 bytes, got ${bytes.length}`);
   const length = Number(bytes.readBigUInt64LE(0));
   if (length > MOST_HEADER || 8 + length > bytes.length) {
-    throw bad(`its header would take ${length} bytes of a file of ${bytes.length}; is it cut short, or another format?`);
+    throw bad(
+      `its header would take ${length} bytes of a file of ${bytes.length}; is it cut short, or another format?`,
+    );
   }
   let header: Record<string, Entry> & { __metadata__?: Record<string, string> };
   try {
@@ -87,11 +95,16 @@ export async function readSafetensors(file: string): Promise<SafeTensors> {
   const body = bytes.subarray(8 + length);
   for (const [name, entry] of Object.entries(entries as Record<string, Entry>)) {
     const size = BYTES[entry?.dtype];
-    if (!size) throw bad(`tensor '${name}' has the dtype ${entry?.dtype}; expected one of ${Object.keys(BYTES).join(', ')}`);
+    if (!size)
+      throw bad(`tensor '${name}' has the dtype ${entry?.dtype}; expected one of ${Object.keys(BYTES).join(', ')}`);
     const [from, to] = entry.data_offsets ?? [NaN, NaN];
     const expected = entry.shape.reduce((a, b) => a * b, size);
-    if (to - from !== expected || from < 0) throw bad(`tensor '${name}' of shape [${entry.shape.join(', ')}] needs ${expected} bytes, its offsets span ${to - from}`);
-    if (to > body.length) throw bad(`tensor '${name}' ends at byte ${to}, the file has ${body.length}: it is cut short`);
+    if (to - from !== expected || from < 0)
+      throw bad(
+        `tensor '${name}' of shape [${entry.shape.join(', ')}] needs ${expected} bytes, its offsets span ${to - from}`,
+      );
+    if (to > body.length)
+      throw bad(`tensor '${name}' ends at byte ${to}, the file has ${body.length}: it is cut short`);
     tensors.set(name, { ...decode(body.subarray(from, to), entry.dtype), shape: entry.shape });
   }
   return { metadata, tensors };
@@ -107,12 +120,19 @@ export async function readSafetensors(file: string): Promise<SafeTensors> {
  * await writeSafetensors(file, new Map([['n', { data: BigInt64Array.of(7n), shape: [], dtype: 'int64' }]]));
  * console.log((await readSafetensors(file)).tensors.get('n').data[0]); // 7n
  */
-export async function writeSafetensors(file: string, tensors: ReadonlyMap<string, TensorData>, metadata: Record<string, string> = {}): Promise<void> {
+export async function writeSafetensors(
+  file: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  metadata: Record<string, string> = {},
+): Promise<void> {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
   for (const [name, { data, shape, dtype }] of tensors) {
     const type = WRITTEN[dtype];
-    if (!type) throw new DataError(`tensor '${name}': ${dtype} cannot be written; expected one of ${Object.keys(WRITTEN).join(', ')}`);
+    if (!type)
+      throw new DataError(
+        `tensor '${name}': ${dtype} cannot be written; expected one of ${Object.keys(WRITTEN).join(', ')}`,
+      );
     header[name] = { dtype: type, shape, data_offsets: [offset, offset + data.byteLength] };
     offset += data.byteLength;
   }
@@ -126,7 +146,11 @@ export async function writeSafetensors(file: string, tensors: ReadonlyMap<string
   try {
     const handle = await open(temporary, 'w');
     try {
-      const parts = [prefix, Buffer.from(text), ...[...tensors.values()].map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
+      const parts = [
+        prefix,
+        Buffer.from(text),
+        ...[...tensors.values()].map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+      ];
       for (const part of parts) await handle.writeFile(part);
       await handle.sync();
     } finally {
