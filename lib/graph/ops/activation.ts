@@ -1,0 +1,54 @@
+// Activations: clamps, and softmax along a dimension.
+import { record, refuse, type Tensor } from '../tensor.js';
+import { axis, needFloat } from '../shape.js';
+import { unary } from './unary.js';
+
+/**
+ * max(x, 0), elementwise.
+ * @example
+ * import { constant, relu } from 'mnv2-torch';
+ * console.log([...(await relu(constant([-1, 2])).data()).data]); // [0, 2]
+ */
+export const relu = unary('relu');
+
+/**
+ * min(max(x, 0), 6), elementwise: robust at low precision (MobileNet V2, section 4).
+ * @example
+ * import { constant, relu6 } from 'mnv2-torch';
+ * console.log([...(await relu6(constant([-1, 2, 7])).data()).data]); // [0, 2, 6]
+ */
+export const relu6 = unary('relu6');
+
+/**
+ * Clamp to [min, max]; the gradient passes strictly inside.
+ * @example
+ * import { constant, hardtanh } from 'mnv2-torch';
+ * console.log([...(await hardtanh(constant([-2, 0.5, 2]), { min: -1, max: 1 }).data()).data]); // [-1, 0.5, 1]
+ */
+export function hardtanh(x: Tensor, { min = -1, max = 1 }: { min?: number; max?: number } = {}): Tensor {
+  if (!(min < max)) refuse('hardtanh', 'min < max', `${min} and ${max}`);
+  return unary('hardtanh', { min, max })(x);
+}
+
+const alongDim =
+  (op: string) =>
+  (x: Tensor, dim = -1): Tensor => {
+    needFloat(op, x);
+    return record(op, [x], { dim: axis(op, dim, x.shape.length) }, x.shape, x.dtype);
+  };
+
+/**
+ * exp(x) normalised to sum 1 along `dim`.
+ * @example
+ * import { constant, softmax } from 'mnv2-torch';
+ * console.log([...(await softmax(constant([1, 1])).data()).data]); // [0.5, 0.5]
+ */
+export const softmax = alongDim('softmax');
+
+/**
+ * log(softmax(x)) along `dim`, computed stably.
+ * @example
+ * import { constant, logSoftmax } from 'mnv2-torch';
+ * console.log((await logSoftmax(constant([1, 1])).data()).data[0].toFixed(4)); // -0.6931
+ */
+export const logSoftmax = alongDim('logSoftmax');
