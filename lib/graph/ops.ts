@@ -1,5 +1,5 @@
-// Every op: its name, its attributes and the rule for its output's shape and dtype, by family in ops/. Executed by
-// native/graph/ops.cc under the same name; test/graph/ops.test.ts holds the two name sets equal.
+// Every op: its attributes and the rule for its output's shape and dtype, by family in ops/. Its name is in op-names.ts;
+// native/graph/ops.cc executes it under that name.
 export * from './ops/activation.js';
 export * from './ops/conv.js';
 export * from './ops/dropout.js';
@@ -12,37 +12,3 @@ export * from './ops/pool.js';
 export * from './ops/reduce.js';
 export * from './ops/shape.js';
 export type { Padding, Pair } from './shape.js';
-
-/** Ops the engine executes by name; what is missing here it must not have, and the other way round. */
-export const ENGINE_OPS = [
-  'add',
-  'argmax',
-  'avgPool2d',
-  'batchNorm2d',
-  'cast',
-  'concat',
-  'conv2d',
-  'crossEntropy',
-  'depthwiseConv2d',
-  'div',
-  'dropout',
-  'equal',
-  'globalAveragePool',
-  'hardtanh',
-  'linear',
-  'logSoftmax',
-  'max',
-  'maxPool2d',
-  'mean',
-  'min',
-  'mul',
-  'pad2d',
-  'permute',
-  'relu',
-  'relu6',
-  'reshape',
-  'slice',
-  'softmax',
-  'sub',
-  'sum',
-] as const;

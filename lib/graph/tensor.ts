@@ -1,6 +1,7 @@
 // Tensor: an immutable description of a value (op, inputs, attributes, shape, dtype, module path). Owns no memory
 // and runs nothing; engine/program.ts sends a graph of these to the engine.
 import { ShapeError, UsageError } from '../errors.js';
+import type { NodeName } from './op-names.js';
 import type { Attrs, DType, HostArray, TensorData } from '../native/wire.js';
 
 export type { Attr, Attrs, DType, HostArray, TensorData } from '../native/wire.js';
@@ -17,7 +18,7 @@ export function evaluateWith(engine: Evaluate): void {
 export type Shape = readonly number[];
 
 /**
- * A recorded value. Made by the functions of ops.ts, by `input`, `constant` and by modules; never by hand.
+ * A recorded value. Made by the functions of ops/, by `input`, `constant` and by modules; never by hand.
  * @example
  * import { input, relu, Tensor } from 'mnv2-torch';
  * const y = relu(input('x', [-1, 3]));
@@ -25,7 +26,7 @@ export type Shape = readonly number[];
  */
 export class Tensor {
   constructor(
-    readonly op: string,
+    readonly op: NodeName,
     readonly inputs: readonly Tensor[],
     readonly attrs: Attrs,
     readonly shape: Shape,
@@ -76,8 +77,8 @@ export function recordingDepth(): number {
   return paths.length;
 }
 
-/** Records one op at the current module path. Shape and dtype are the caller's rule, see ops.ts. */
-export function record(op: string, inputs: readonly Tensor[], attrs: Attrs, shape: Shape, dtype: DType): Tensor {
+/** Records one op at the current module path. Shape and dtype are the caller's rule, see ops/. */
+export function record(op: NodeName, inputs: readonly Tensor[], attrs: Attrs, shape: Shape, dtype: DType): Tensor {
   return new Tensor(op, inputs, attrs, shape, dtype, currentPath());
 }
 

@@ -1,6 +1,7 @@
 // The layer table: shapes, parameters as Keras counts them, multiply-adds. Read off the recorded graph; nothing runs.
 import type { MobileNet } from '../models/classifier-network.js';
 import type { Module } from '../nn/module.js';
+import { isOp, type OpName } from '../graph/op-names.js';
 import { topological } from '../graph/order.js';
 import { input, type Tensor } from '../graph/tensor.js';
 
@@ -28,13 +29,44 @@ export interface Summary {
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** Multiply-adds of one image; only convolutions and linear layers count, as in the papers. */
-function multiplyAdds(t: Tensor): number {
-  if (t.op === 'conv2d' || t.op === 'depthwiseConv2d')
-    return product(t.shape.slice(1)) * product(t.inputs[1]!.shape.slice(1));
-  if (t.op === 'linear') return product(t.inputs[1]!.shape);
-  return 0;
-}
+/** One filter's weights for every output value; the batch is left out. */
+const convolution = (t: Tensor): number => product(t.shape.slice(1)) * product(t.inputs[1]!.shape.slice(1));
+const none = (): number => 0;
+
+/** Multiply-adds of one image, op by op: only what multiplies by weights counts, as in the papers. */
+const MULTIPLY_ADDS: Record<OpName, (t: Tensor) => number> = {
+  add: none,
+  argmax: none,
+  avgPool2d: none,
+  batchNorm2d: none,
+  cast: none,
+  concat: none,
+  conv2d: convolution,
+  crossEntropy: none,
+  depthwiseConv2d: convolution,
+  div: none,
+  dropout: none,
+  equal: none,
+  globalAveragePool: none,
+  hardtanh: none,
+  linear: (t) => product(t.inputs[1]!.shape) * product(t.shape.slice(1, -1)),
+  logSoftmax: none,
+  max: none,
+  maxPool2d: none,
+  mean: none,
+  min: none,
+  mul: none,
+  pad2d: none,
+  permute: none,
+  relu: none,
+  relu6: none,
+  reshape: none,
+  slice: none,
+  softmax: none,
+  sub: none,
+  sum: none,
+};
+const multiplyAdds = (t: Tensor): number => (isOp(t.op) ? MULTIPLY_ADDS[t.op](t) : 0);
 
 /**
  * Summarises a network block by block, as Keras' `model.summary()` would: BatchNorm counts four numbers a channel.

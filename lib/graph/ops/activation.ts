@@ -1,4 +1,5 @@
 // Activations: clamps, and softmax along a dimension.
+import type { OpName } from '../op-names.js';
 import { record, refuse, type Tensor } from '../tensor.js';
 import { axis, needFloat } from '../shape.js';
 import { unary } from './unary.js';
@@ -31,7 +32,7 @@ export function hardtanh(x: Tensor, { min = -1, max = 1 }: { min?: number; max?:
 }
 
 const alongDim =
-  (op: string) =>
+  (op: OpName) =>
   (x: Tensor, dim = -1): Tensor => {
     needFloat(op, x);
     return record(op, [x], { dim: axis(op, dim, x.shape.length) }, x.shape, x.dtype);

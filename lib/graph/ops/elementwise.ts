@@ -1,9 +1,10 @@
 // Arithmetic and comparison value by value, with broadcasting; conversion between dtypes.
+import type { OpName } from '../op-names.js';
 import { record, type DType, type Tensor } from '../tensor.js';
 import { broadcast, needFloat, sameDType } from '../shape.js';
 
 const binary =
-  (op: string) =>
+  (op: OpName) =>
   (a: Tensor, b: Tensor): Tensor => {
     const dtype = sameDType(op, a, b);
     return record(op, [a, b], {}, broadcast(op, a.shape, b.shape), dtype);

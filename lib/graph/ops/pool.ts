@@ -1,4 +1,5 @@
 // Pooling over H and W of [N, C, H, W].
+import type { OpName } from '../op-names.js';
 import { record, refuse, type Tensor } from '../tensor.js';
 import { needFloat, needRank, pair, slide, type Pair } from '../shape.js';
 
@@ -23,7 +24,7 @@ export interface PoolOptions {
 }
 
 const pool =
-  (op: string) =>
+  (op: OpName) =>
   (x: Tensor, options: PoolOptions): Tensor => {
     needRank(op, 'an input [N, C, H, W]', x, 4);
     needFloat(op, x);

@@ -1,4 +1,5 @@
 // Reductions over dimensions.
+import type { OpName } from '../op-names.js';
 import { record, refuse, type Tensor } from '../tensor.js';
 import { axis, isFloat, needFloat } from '../shape.js';
 
@@ -20,7 +21,7 @@ export interface ReduceOptions {
 }
 
 const reduction =
-  (op: string) =>
+  (op: OpName) =>
   (x: Tensor, { dims, keepDims = false }: ReduceOptions = {}): Tensor => {
     const rank = x.shape.length;
     const over = (dims ?? x.shape.map((_, i) => i)).map((d) => axis(op, d, rank));
