@@ -1,6 +1,4 @@
-// Smoke tests on a CUDA device (`npm run test:gpu`); skipped, saying why, where there is none. Real backbones and the
-// reference run need MNV2_DATA as well.
-import { spawnSync } from 'node:child_process';
+// Smoke tests on a CUDA device (`npm run test:gpu`); skipped, saying why, where there is none.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -19,20 +17,9 @@ import { native } from '../../dist/native/load.js';
 import { ImageStore } from '../../dist/engine/images.js';
 import { OPS } from '../../dist/graph/op-names.js';
 import { flatten } from '../../dist/engine/program.js';
+import { noGpu } from '../support/gpu.ts';
 
-const devices = native().cudaDevices();
-const why =
-  native().buildInfo().cuda === null
-    ? 'the addon is built without CUDA'
-    : devices.length === 0
-      ? 'no CUDA device is visible'
-      : '';
-if (why) console.warn(`GPU tests skipped: ${why}`);
-else console.warn(`GPU tests on ${devices[0]!.name}, capability ${devices[0]!.capability}`);
-const data = process.env['MNV2_DATA'];
-if (!why && !data) console.warn('GPU tests on real backbones skipped: MNV2_DATA is not set');
-const onGpu = why ? describe.skip : describe;
-const onGpuWithData = why || !data ? describe.skip : describe;
+const onGpu = noGpu ? describe.skip : describe;
 const gpu = (): Engine => new Engine({ device: 'cuda' });
 
 type As = (values: ArrayLike<number>) => Float32Array | Float64Array;
@@ -344,7 +331,7 @@ onGpu('batches made on the device', () => {
   test('of a store larger than the card allows, each batch is sent', async () => {
     using engine = gpu();
     const size = { height: 1024, width: 1024 };
-    const rows = Math.ceil((devices[0]!.memory * 0.6) / (1024 * 1024 * 3));
+    const rows = Math.ceil((native().cudaDevices()[0]!.memory * 0.6) / (1024 * 1024 * 3));
     let store: ImageStore;
     try {
       store = made(rows, size); // address space: only the pages written are memory
@@ -602,114 +589,5 @@ onGpu('training', () => {
     ).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     const { y } = await program.run({ a: t.tensorData([2], [1, 1]), b: t.tensorData([3], [1, 1]) });
     expect(y!.data[0]).toBe(6);
-  });
-});
-
-onGpuWithData('real backbones', () => {
-  const file = (name: string): string => path.join(data!, name);
-  /** The golden images as [8, 3, 224, 224], and a backbone on the device. */
-  async function backbone(
-    name: string,
-    engine: Engine,
-    extra: object = {},
-  ): Promise<{ model: MobileNet; weights: Weights; image: TensorData }> {
-    const checkpoint = await t.loadCheckpoint(file(`weights/mobilenet_v2_${name}.safetensors`));
-    const model = t.MobileNetV2({ ...checkpoint.options, numClasses: 21, dropout: 0, ...extra });
-    const weights = await t.Weights.init(model, { engine });
-    await t.loadWeights(weights, model, checkpoint.tensors);
-    const { data: bytes, shape } = (await t.readSafetensors(file('golden/inputs.safetensors'))).tensors.get(
-      'images_u8',
-    )!;
-    const [n, h, w] = shape as [number, number, number];
-    const { scale, shift } = t.pixelScaling(checkpoint.preprocess!);
-    const image = Float32Array.from({ length: n * 3 * h * w }, (_, i) => {
-      const c = Math.floor(i / (h * w)) % 3;
-      return Number(bytes[(Math.floor(i / (3 * h * w)) * h * w + (i % (h * w))) * 3 + c]) * scale[c]! + shift[c]!;
-    });
-    return { model, weights, image: t.tensorData(image, [n, 3, h, w]) };
-  }
-  test.each(['tfslim', 'onnxzoo'])('%s: pooled features, node by node and folded', async (name) => {
-    const { tensors } = await t.readSafetensors(file(`golden/${name}_features.safetensors`));
-    using engine = gpu();
-    const { model, weights, image } = await backbone(name, engine);
-    const logits = model.eval().call(t.input('image', [-1, 3, 224, 224]));
-    for (const [fuse, precision, tolerance] of [
-      [false, 'fp32', 1e-2],
-      [true, 'fp32', 1e-2],
-      [true, 'bf16', 0.1],
-    ] as const) {
-      using program = t.compile({ logits }, { weights, fuse, precision });
-      const { pool } = await program.run({ image }, { fetch: ['pool'] });
-      expect(off(pool!.data, tensors.get('pooled')!.data)).toBeLessThan(tolerance);
-    }
-    weights.dispose();
-  });
-  test('ten steps of full fine-tuning follow the golden losses', async () => {
-    const golden = JSON.parse(fs.readFileSync(file('golden/train_sgd.json'), 'utf8')) as {
-      config: { labels: number[]; optimizer: { lr: number; momentum: number }; bn_momentum?: number };
-      losses: number[];
-    };
-    using engine = gpu();
-    const { model, weights, image } = await backbone('tfslim', engine, { bnMomentum: golden.config.bn_momentum });
-    await weights.set([
-      {
-        name: 'classifier.1.weight',
-        data: Float32Array.from({ length: 21 * 1280 }, (_, k) => 0.01 * Math.sin(k)),
-        shape: [21, 1280],
-        dtype: 'float32',
-      },
-      { name: 'classifier.1.bias', data: new Float32Array(21), shape: [21], dtype: 'float32' },
-    ]);
-    const loss = t.crossEntropy(
-      model.train().call(t.input('image', [-1, 3, 224, 224])),
-      t.input('label', [-1], 'int64'),
-    );
-    const { lr, momentum } = golden.config.optimizer;
-    using program = t.compile(
-      { loss },
-      { weights, train: { loss: 'loss', parameters: model.trainable(), optimizer: t.sgd({ momentum }) } },
-    );
-    const label: TensorData = { data: BigInt64Array.from(golden.config.labels, BigInt), shape: [8], dtype: 'int64' };
-    for (const [step, expected] of golden.losses.entries()) {
-      const { loss: got } = await program.run({ image, label }, { lr });
-      // TensorFloat-32 from the first step on, amplified by batch statistics after it.
-      expect(Math.abs(Number(got!.data[0]) - expected)).toBeLessThan(step === 0 ? 1e-2 : 5e-2);
-    }
-    weights.dispose();
-  });
-  test('the reference run ends at 95% of held-out images or better', () => {
-    const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mnv2-gpu-reference-'));
-    const { stdout, stderr } = spawnSync(
-      process.execPath,
-      [
-        path.resolve('bin/mnv2-torch.js'),
-        'train',
-        file('ucmerced'),
-        '--weights',
-        file('weights/mobilenet_v2_tfslim.safetensors'),
-        '--freeze',
-        'features',
-        '--epochs',
-        '20',
-        '--batch-size',
-        '16',
-        '--device',
-        'cuda',
-        '--out',
-        path.join(dir, 'run'),
-        '--json',
-        '--quiet',
-      ],
-      { encoding: 'utf8', env: { ...process.env, XDG_CACHE_HOME: dir } },
-    );
-    expect(stderr).toBe('');
-    const epochs = stdout
-      .trim()
-      .split('\n')
-      .map((l) => JSON.parse(l) as { event: string; valid: { accuracy: number } })
-      .filter((e) => e.event === 'epoch');
-    expect(epochs).toHaveLength(20);
-    expect(epochs.at(-1)!.valid.accuracy).toBeGreaterThanOrEqual(0.95);
-    fs.rmSync(dir, { recursive: true });
   });
 });

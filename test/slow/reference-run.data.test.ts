@@ -1,47 +1,20 @@
 // The reference run on real scenes: a head on the frozen ImageNet backbone, through the command line.
-import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { cli } from '../support/cli.ts';
+import { requireData } from '../support/data.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
-const data = process.env['MNV2_DATA'];
-if (!data) console.warn('skipped: MNV2_DATA is not set, the scenes are not there');
-
-(data ? describe : describe.skip)('the reference run', () => {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'mnv2-reference-'));
-  afterAll(() => fs.rmSync(dir, { recursive: true }));
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, [path.resolve('bin/mnv2-torch.js'), ...args], {
-      encoding: 'utf8',
-      env: { ...process.env, XDG_CACHE_HOME: dir },
-    });
+requireData('the reference run', (file) => {
+  const at = temporaryFolder('reference');
 
   /** Validation accuracies of the 20 epochs. */
   function accuracies(seed: number, precision: 'fp32' | 'bf16'): number[] {
-    const args = [
-      '--freeze',
-      'features',
-      '--epochs',
-      '20',
-      '--batch-size',
-      '16',
-      '--device',
-      'cpu',
-      '--seed',
-      String(seed),
-      '--precision',
-      precision,
-    ];
-    const trained = run(
-      'train',
-      path.join(data!, 'ucmerced'),
-      '--weights',
-      path.join(data!, 'weights/mobilenet_v2_tfslim.safetensors'),
-      ...args,
-      '--out',
-      path.join(dir, `${precision}-${seed}`),
-      '--json',
-      '--quiet',
+    const trained = cli(
+      [
+        ...['train', file('ucmerced'), '--weights', file('weights/mobilenet_v2_tfslim.safetensors')],
+        ...['--freeze', 'features', '--epochs', '20', '--batch-size', '16', '--device', 'cpu'],
+        ...['--seed', String(seed), '--precision', precision, '--out', at(`${precision}-${seed}`), '--json', '--quiet'],
+      ],
+      { timeout: 300_000 },
     );
     expect(trained.stderr).toBe('');
     const events = trained.stdout
@@ -57,12 +30,9 @@ if (!data) console.warn('skipped: MNV2_DATA is not set, the scenes are not there
     expect(epochs).toHaveLength(20);
     last.fp32.push(epochs.at(-1)!);
     expect(last.fp32[0]).toBeGreaterThanOrEqual(0.95);
-    const { stdout } = run(
-      'predict',
-      path.join(dir, 'fp32-0/best.safetensors'),
-      path.join(data!, 'ucmerced-tif/harbor/harbor00.tif'),
-      '--json',
-    );
+    const { stdout } = cli([
+      ...['predict', at('fp32-0/best.safetensors'), file('ucmerced-tif/harbor/harbor00.tif'), '--json'],
+    ]);
     expect((JSON.parse(stdout) as { predictions: { label: string }[] }).predictions[0]!.label).toBe('harbor');
   }, 600_000);
 
