@@ -89,8 +89,8 @@ export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/f
 export { loadWeights, type LoadReport } from './weights/load.js';
 export { type Dataset, type Split } from './data/dataset.js';
 export { decodeImage } from './data/decode.js';
-export { ImageFolder, type ImageFolderOptions } from './data/image-folder.js';
-export { syntheticScenes } from './data/synthetic.js';
+export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
+export { syntheticScenes } from './data/sources/synthetic.js';
 export { augmentPreset, type Augment, type AugmentPreset } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { cosineSchedule } from './train/schedule.js';

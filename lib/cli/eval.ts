@@ -1,7 +1,7 @@
 // `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is train/evaluate.ts.
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { DataError } from '../errors.js';
-import { ImageFolder } from '../data/image-folder.js';
+import { ImageFolder } from '../data/sources/image-folder.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';

@@ -158,10 +158,10 @@ async function openData(
   const onProgress = ({ done, total }: { done: number; total: number }): void =>
     show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
   if (a.data === undefined) {
-    const { syntheticScenes } = await import('../data/synthetic.js');
+    const { syntheticScenes } = await import('../data/sources/synthetic.js');
     return syntheticScenes({ size, perClass: DEMO.perClass, seed: a.seed, valSplit: a.valSplit, onProgress });
   }
-  const { ImageFolder } = await import('../data/image-folder.js');
+  const { ImageFolder } = await import('../data/sources/image-folder.js');
   return ImageFolder.open(a.data, { size, valSplit: a.valSplit, seed: a.seed, skipBad: a.skipBad, onProgress, signal });
 }
 

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import sharp from 'sharp';
-import { sceneSvg } from '../../dist/data/scenes.js';
+import { sceneSvg } from '../../dist/data/sources/scenes.js';
 import { Random } from '../../dist/random.js';
 
 const bin = path.resolve('bin/mnv2-torch.js');

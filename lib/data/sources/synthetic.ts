@@ -1,10 +1,10 @@
 // The built-in data set: procedural aerial scenes packed like any other images. The drawings are scenes.ts.
 import os from 'node:os';
-import { UsageError } from '../errors.js';
-import { ImageStore } from '../engine/images.js';
-import { stratifiedSplit, type Dataset, type Split } from './dataset.js';
-import { decodeBytes } from './decode.js';
-import { Random } from '../random.js';
+import { UsageError } from '../../errors.js';
+import { ImageStore } from '../../engine/images.js';
+import { stratifiedSplit, type Dataset, type Split } from '../dataset.js';
+import { decodeBytes } from '../decode.js';
+import { Random } from '../../random.js';
 import { SCENES, sceneSvg } from './scenes.js';
 
 export interface SyntheticOptions {

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { DataError, UsageError } from '../errors.js';
-import { ImageStore } from '../engine/images.js';
-import { duplicateGroups, splitFromFile, stratifiedSplit, type Dataset, type Split } from './dataset.js';
-import { DECODE_VERSION, decodeBytes, IMAGE_EXTENSIONS, reasonOf } from './decode.js';
+import { DataError, UsageError } from '../../errors.js';
+import { ImageStore } from '../../engine/images.js';
+import { duplicateGroups, splitFromFile, stratifiedSplit, type Dataset, type Split } from '../dataset.js';
+import { DECODE_VERSION, decodeBytes, IMAGE_EXTENSIONS, reasonOf } from '../decode.js';
 
 export interface ImageFolderOptions {
   /** side of the square every image is resized to, pixels */

@@ -1,6 +1,6 @@
 // Twenty-one kinds of aerial scene, drawn as SVG from a random stream. Owns the drawings; packing is synthetic.ts.
 // Coordinates: a square of 256, seen from above, sun from the upper left. Class names follow UC Merced Land Use.
-import type { Random } from '../random.js';
+import type { Random } from '../../random.js';
 
 type Draw = (r: Random) => string;
 
