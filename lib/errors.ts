@@ -12,6 +12,20 @@ export const EXIT = {
   sigterm: 143,
 } as const;
 
+/** A value as a message shows it: on one line, at most 80 characters, whatever it holds. */
+export function shown(value: unknown): string {
+  if (typeof value === 'number') return String(value);
+  let text: string | undefined;
+  try {
+    // Control characters would let a hostile file write to the terminal.
+    text = JSON.stringify(value)?.replace(/[\u007f-\u009f\u2028\u2029\u202a-\u202e]/g, '?');
+  } catch {
+    // Circular, a BigInt, or nested too deeply: its kind has to do.
+  }
+  text ??= typeof value === 'bigint' ? `${value}n` : Object.prototype.toString.call(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
 /** Base of every error this package throws on purpose: `code` is stable, `exitCode` is what the CLI ends with. */
 export class Mnv2Error extends Error {
   constructor(

@@ -13,7 +13,8 @@ import {
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
 import { resolveDevice } from '../engine/engine.js';
 import type { DepthwiseRoute } from '../graph/ops.js';
-import { ARCHITECTURES, createModel, loadCheckpoint, type Arch } from '../weights/checkpoint.js';
+import { ARCHITECTURES, createModel, type Arch } from '../models/registry.js';
+import { builtInArch, loadCheckpoint } from '../weights/checkpoint.js';
 
 interface BenchArguments {
   what: 'network' | 'depthwise';
@@ -116,7 +117,7 @@ async function handler(a: BenchArguments): Promise<void> {
   } else {
     if (a.route !== undefined) throw new UsageError("--route belongs to 'bench depthwise'");
     const checkpoint = a.weights ? await loadCheckpoint(a.weights) : undefined;
-    const arch = a.arch ?? checkpoint?.arch ?? 'mobilenet_v2';
+    const arch = a.arch ?? (checkpoint && builtInArch(checkpoint)) ?? 'mobilenet_v2';
     const { numClasses: classes = 21, ...options } = checkpoint?.options ?? {};
     const size = a.size ?? checkpoint?.preprocess?.size ?? 224;
     whole('size', size, 32);

@@ -2,7 +2,7 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { UsageError } from '../errors.js';
 import { summarize, summaryTable } from '../report/summary.js';
-import { ARCHITECTURES, createModel, type Arch } from '../weights/checkpoint.js';
+import { ARCHITECTURES, createModel, type Arch } from '../models/registry.js';
 
 interface SummaryArguments {
   arch: Arch;

@@ -6,14 +6,8 @@ import { AUGMENT_PRESETS } from '../data/augment.js';
 import type { Dataset } from '../data/dataset.js';
 import { resolveDevice } from '../engine/engine.js';
 import { Progress, showTraining } from '../report/progress.js';
-import {
-  ARCHITECTURES,
-  createModel,
-  loadCheckpoint,
-  type Arch,
-  type Checkpoint,
-  type ModelOptions,
-} from '../weights/checkpoint.js';
+import { ARCHITECTURES, createModel, type Arch, type ModelOptions } from '../models/registry.js';
+import { builtInArch, loadCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
 import { OPTIMIZERS, type TrainerOptions } from '../train/recipe.js';
 import { Run } from '../train/run.js';
@@ -137,13 +131,14 @@ function modelOptions(a: TrainArguments, weights: Checkpoint | undefined): { arc
       `--${flag} ${String(said)}: the weights in ${weights!.file} are for ${String(has)}; leave the flag out or use other weights`,
     );
   };
-  if (a.arch && weights?.arch && a.arch !== weights.arch) contradiction('arch', a.arch, weights.arch);
+  const arch = weights && builtInArch(weights);
+  if (a.arch && arch && a.arch !== arch) contradiction('arch', a.arch, arch);
   const width = weights?.options.widthMult;
   if (a.width !== undefined && width !== undefined && a.width !== width) contradiction('width', a.width, width);
   const { numClasses, ...rest } = weights?.options ?? {};
   void numClasses;
   return {
-    arch: a.arch ?? weights?.arch ?? 'mobilenet_v2',
+    arch: a.arch ?? arch ?? 'mobilenet_v2',
     options: { ...rest, ...given({ widthMult: a.width, dropout: a.dropout }) },
   };
 }

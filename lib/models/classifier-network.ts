@@ -1,61 +1,52 @@
-// What MobileNet V1 and V2 share: features, pooling, dropout, one linear layer. Owns option checking.
+// What the MobileNets share: features, pooling, a classifier, and the options all of them take.
 import { UsageError } from '../errors.js';
 import { Dropout, GlobalAveragePool, Linear } from '../nn/layers.js';
 import { Module, Sequential } from '../nn/module.js';
 import type { Tensor } from '../graph/tensor.js';
+import type { Head } from './head.js';
+import { choice, number, wholeNumber, type OptionTable } from './options.js';
 
-/** Options of both networks; defaults are torchvision's. */
+/** Options of every network; defaults are torchvision's. */
 export interface MobileNetOptions {
-  /** classes to tell apart (default 1000) */
+  /** classes to tell apart, up to a million (default 1000) */
   numClasses?: number;
-  /** multiplies every layer's channels: the papers' alpha (default 1) */
+  /** multiplies every layer's channels: the papers' alpha, up to 32 (default 1) */
   widthMult?: number;
-  /** channels are rounded to a multiple of this (default 8) */
+  /** channels are rounded to a multiple of this, up to 1024 (default 8) */
   roundNearest?: number;
-  /** probability before the classifier (default 0.2) */
+  /** probability before the last layer (default 0.2) */
   dropout?: number;
   /** 'symmetric' (PyTorch) or 'tf-same' (TensorFlow and Keras): must be what the weights were trained with */
   padding?: 'symmetric' | 'tf-same';
-  /** BatchNorm's epsilon (default 1e-5; TensorFlow's weights want 1e-3) */
+  /** BatchNorm's epsilon, up to 1 (default 1e-5; TensorFlow's weights want 1e-3) */
   bnEps?: number;
   /** BatchNorm's momentum, PyTorch's sense (default 0.1) */
   bnMomentum?: number;
-  /** channels of the images (default 3) */
+  /** channels of the images, up to 4096 (default 3) */
   inChannels?: number;
 }
 
-export type ResolvedOptions<T> = Required<T>;
+export const SHARED_OPTIONS: OptionTable<MobileNetOptions> = {
+  numClasses: wholeNumber('num_classes', 1000, 1_000_000),
+  widthMult: number('width_mult', 1, { above: 0, most: 32 }),
+  roundNearest: wholeNumber('round_nearest', 8, 1024),
+  dropout: number('dropout', 0.2, { least: 0, below: 1 }),
+  padding: choice('padding', 'symmetric', ['symmetric', 'tf-same'], { tf_same: 'tf-same' }),
+  bnEps: number('bn_eps', 1e-5, { above: 0, most: 1 }),
+  bnMomentum: number('bn_momentum', 0.1, { least: 0, most: 1 }),
+  inChannels: wholeNumber('in_channels', 3, 4096),
+};
 
-/** Checks and completes; throws a UsageError that names the option. */
-export function resolveOptions(options: MobileNetOptions): ResolvedOptions<MobileNetOptions> {
-  const o = {
-    numClasses: 1000,
-    widthMult: 1,
-    roundNearest: 8,
-    dropout: 0.2,
-    padding: 'symmetric' as const,
-    bnEps: 1e-5,
-    bnMomentum: 0.1,
-    inChannels: 3,
-    ...options,
-  };
-  const check = (name: keyof typeof o, ok: boolean, expected: string): void => {
-    if (!ok) throw new UsageError(`${name}: expected ${expected}, got ${JSON.stringify(o[name])}`);
-  };
-  const whole = (v: number): boolean => Number.isInteger(v) && v >= 1;
-  check('numClasses', whole(o.numClasses), 'a whole number of at least 1');
-  check('widthMult', o.widthMult > 0 && Number.isFinite(o.widthMult), 'a number above 0');
-  check('roundNearest', whole(o.roundNearest), 'a whole number of at least 1');
-  check('dropout', o.dropout >= 0 && o.dropout < 1, 'a probability in [0, 1)');
-  check('padding', ['symmetric', 'tf-same'].includes(o.padding), "'symmetric' or 'tf-same'");
-  check('bnEps', o.bnEps > 0, 'a number above 0');
-  check('bnMomentum', o.bnMomentum >= 0 && o.bnMomentum <= 1, 'a number in [0, 1]');
-  check('inChannels', whole(o.inChannels), 'a whole number of at least 1');
-  return o;
-}
+/** Dropout (0) and a linear layer (1): [N, features] -> [N, numClasses]. */
+export const linearClassifier = (features: number, options: Required<MobileNetOptions>): Module[] => [
+  new Dropout(options.dropout),
+  new Linear(features, options.numClasses),
+];
+/** The head of a network that ends with {@link linearClassifier}. */
+export const LINEAR_HEAD: Head = { module: 'classifier', classes: 'classifier.1.weight' };
 
 /**
- * features -> mean over H, W -> dropout -> linear: [N, inChannels, H, W] -> [N, numClasses].
+ * features -> mean over H, W -> classifier: [N, inChannels, H, W] -> [N, numClasses].
  * @example
  * import { MobileNet, MobileNetV2 } from 'mnv2-torch';
  * const model = MobileNetV2({ numClasses: 21 }).freezeBackbone('features');
@@ -67,15 +58,15 @@ export class MobileNet<O extends MobileNetOptions = MobileNetOptions> extends Mo
   readonly classifier: Sequential;
 
   constructor(
-    readonly arch: 'mobilenet_v1' | 'mobilenet_v2',
-    readonly options: ResolvedOptions<O>,
-    features: Module[],
-    readonly numFeatures: number,
+    /** name of its architecture */
+    readonly arch: string,
+    readonly options: Required<O>,
+    features: readonly Module[],
+    classifier: readonly Module[],
   ) {
     super();
     this.features = new Sequential(...features);
-    const o = options as ResolvedOptions<MobileNetOptions>;
-    this.classifier = new Sequential(new Dropout(o.dropout), new Linear(numFeatures, o.numClasses));
+    this.classifier = new Sequential(...classifier);
   }
   forward(x: Tensor): Tensor {
     return this.classifier.call(this.pool.call(this.features.call(x)));

@@ -3,14 +3,29 @@
 //
 // Parameter names: features.0 is the stem (.0 convolution, .1 BatchNorm); features.i, i = 1..13, are the depthwise
 // separable blocks (.0.0 depthwise, .0.1 its BatchNorm, .1.0 pointwise, .1.1 its BatchNorm); classifier.1 as in V2.
+import type { Module } from '../nn/module.js';
+import type { Architecture } from './architecture.js';
 import { ConvBNReLU6, DepthwiseSeparable, makeDivisible, type BlockStyle } from './blocks.js';
-import { MobileNet, resolveOptions, type MobileNetOptions } from './classifier-network.js';
-import { UsageError } from '../errors.js';
+import {
+  LINEAR_HEAD,
+  linearClassifier,
+  MobileNet,
+  SHARED_OPTIONS,
+  type MobileNetOptions,
+} from './classifier-network.js';
+import { choice, resolveOptions } from './options.js';
 
 export interface MobileNetV1Options extends MobileNetOptions {
   /** the paper says ReLU; TensorFlow's and Keras' models use ReLU6 (default) */
   activation?: 'relu' | 'relu6';
 }
+
+export const mobilenetV1: Architecture<'mobilenet_v1', MobileNetV1Options> = {
+  name: 'mobilenet_v1',
+  options: { ...SHARED_OPTIONS, activation: choice('activation', 'relu6', ['relu', 'relu6']) },
+  create: MobileNetV1,
+  head: LINEAR_HEAD,
+};
 
 const TABLE_1 = [
   // channels, stride of the depthwise convolution
@@ -38,18 +53,20 @@ const TABLE_1 = [
  * console.log(model.call(input('image', [-1, 3, 224, 224])).shape); // [ -1, 21 ]
  */
 export function MobileNetV1(options: MobileNetV1Options = {}): MobileNet<MobileNetV1Options> {
-  const { activation = 'relu6' } = options;
-  if (!['relu', 'relu6'].includes(activation))
-    throw new UsageError(`activation: expected 'relu' or 'relu6', got '${activation}'`);
-  const o = { ...resolveOptions(options), activation };
-  const style: BlockStyle = { padding: o.padding, bnEps: o.bnEps, bnMomentum: o.bnMomentum, activation };
+  const o = resolveOptions(mobilenetV1.options, options);
+  const style: BlockStyle = {
+    padding: o.padding,
+    bnEps: o.bnEps,
+    bnMomentum: o.bnMomentum,
+    activation: o.activation,
+  };
   const width = (c: number): number => makeDivisible(c * o.widthMult, o.roundNearest);
 
   let channels = width(32);
-  const features = [new ConvBNReLU6(o.inChannels, channels, 3, 2, style)] as ConstructorParameters<typeof MobileNet>[2];
+  const features: Module[] = [new ConvBNReLU6(o.inChannels, channels, 3, 2, style)];
   for (const [c, stride] of TABLE_1) {
     features.push(new DepthwiseSeparable(channels, width(c), stride, style));
     channels = width(c);
   }
-  return new MobileNet('mobilenet_v1', o, features, channels);
+  return new MobileNet(mobilenetV1.name, o, features, linearClassifier(channels, o));
 }

@@ -1,8 +1,16 @@
 // MobileNet V2: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 2.
 // Parameter names are torchvision's, byte for byte.
-import { UsageError } from '../errors.js';
+import type { Module } from '../nn/module.js';
+import type { Architecture } from './architecture.js';
 import { ConvBNReLU6, InvertedResidual, makeDivisible, type BlockStyle } from './blocks.js';
-import { MobileNet, resolveOptions, type MobileNetOptions } from './classifier-network.js';
+import {
+  LINEAR_HEAD,
+  linearClassifier,
+  MobileNet,
+  SHARED_OPTIONS,
+  type MobileNetOptions,
+} from './classifier-network.js';
+import { flag, json, resolveOptions } from './options.js';
 
 /** One line of table 2: expansion t, channels c, repeats n, stride s of the first. */
 export type InvertedResidualSetting = readonly (readonly [t: number, c: number, n: number, s: number])[];
@@ -10,6 +18,7 @@ export type InvertedResidualSetting = readonly (readonly [t: number, c: number, 
 export interface MobileNetV2Options extends MobileNetOptions {
   /** false puts ReLU6 after the projection too: the paper's ablation (section 6.2) */
   linearBottleneck?: boolean;
+  /** rows [t, c, n, s]; up to 1000 blocks of at most 8192 channels, expanded up to 64 times (default: table 2) */
   invertedResidualSetting?: InvertedResidualSetting;
 }
 
@@ -24,6 +33,30 @@ const TABLE_2: InvertedResidualSetting = [
   [6, 320, 1, 1],
 ];
 
+/** The largest t, c, n and s: beyond them no machine holds or crosses the network a row describes. */
+const MOST = [64, 8192, 1000, 8] as const;
+const MOST_BLOCKS = 1000;
+
+function refuseSetting(value: unknown): string | undefined {
+  const row = (r: unknown): boolean =>
+    Array.isArray(r) && r.length === 4 && r.every((v, i) => Number.isInteger(v) && v >= 1 && v <= MOST[i]!);
+  if (!Array.isArray(value) || value.length === 0 || !value.every(row))
+    return `rows of four whole numbers [t, c, n, s] of at least 1, at most [${MOST.join(', ')}]`;
+  const blocks = (value as number[][]).reduce((sum, [, , n]) => sum + n!, 0);
+  return blocks > MOST_BLOCKS ? `rows [t, c, n, s] of at most ${MOST_BLOCKS} blocks` : undefined;
+}
+
+export const mobilenetV2: Architecture<'mobilenet_v2', MobileNetV2Options> = {
+  name: 'mobilenet_v2',
+  options: {
+    ...SHARED_OPTIONS,
+    linearBottleneck: flag('linear_bottleneck', true),
+    invertedResidualSetting: json('inverted_residual_setting', TABLE_2, refuseSetting),
+  },
+  create: MobileNetV2,
+  head: LINEAR_HEAD,
+};
+
 /**
  * MobileNet V2: [N, inChannels, H, W] -> logits [N, numClasses].
  * @throws UsageError when an option is out of range
@@ -33,27 +66,20 @@ const TABLE_2: InvertedResidualSetting = [
  * console.log(model.call(input('image', [-1, 3, 224, 224])).shape); // [ -1, 21 ]
  */
 export function MobileNetV2(options: MobileNetV2Options = {}): MobileNet<MobileNetV2Options> {
-  const { linearBottleneck = true, invertedResidualSetting = TABLE_2 } = options;
-  const o = { ...resolveOptions(options), linearBottleneck, invertedResidualSetting };
-  if (
-    invertedResidualSetting.length === 0 ||
-    invertedResidualSetting.some((row) => row.length !== 4 || row.some((v) => !Number.isInteger(v) || v < 1))
-  ) {
-    throw new UsageError('invertedResidualSetting: expected rows of four whole numbers [t, c, n, s] of at least 1');
-  }
+  const o = resolveOptions(mobilenetV2.options, options);
   const style: BlockStyle = { padding: o.padding, bnEps: o.bnEps, bnMomentum: o.bnMomentum, activation: 'relu6' };
   const width = (c: number): number => makeDivisible(c * o.widthMult, o.roundNearest);
   // The last layer does not shrink below the paper's 1280 (section 6.1).
   const last = makeDivisible(1280 * Math.max(1, o.widthMult), o.roundNearest);
 
   let channels = width(32);
-  const features = [new ConvBNReLU6(o.inChannels, channels, 3, 2, style)] as ConstructorParameters<typeof MobileNet>[2];
-  for (const [t, c, n, s] of invertedResidualSetting) {
+  const features: Module[] = [new ConvBNReLU6(o.inChannels, channels, 3, 2, style)];
+  for (const [t, c, n, s] of o.invertedResidualSetting) {
     for (let i = 0; i < n; i++) {
-      features.push(new InvertedResidual(channels, width(c), i === 0 ? s : 1, t, style, linearBottleneck));
+      features.push(new InvertedResidual(channels, width(c), i === 0 ? s : 1, t, style, o.linearBottleneck));
       channels = width(c);
     }
   }
   features.push(new ConvBNReLU6(channels, last, 1, 1, style));
-  return new MobileNet('mobilenet_v2', o, features, last);
+  return new MobileNet(mobilenetV2.name, o, features, linearClassifier(last, o));
 }

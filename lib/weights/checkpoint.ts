@@ -1,41 +1,31 @@
 // Checkpoints: a safetensors file that says everything about the model it holds. Owns the metadata's keys.
-import { DataError } from '../errors.js';
+import { DataError, shown } from '../errors.js';
 import type { TensorData } from '../native/wire.js';
 import { pixelScaling, parsePreprocess, type Preprocess } from './preprocess.js';
-import { MobileNetV1 } from '../models/mobilenet-v1.js';
-import { MobileNetV2 } from '../models/mobilenet-v2.js';
-import type { MobileNet, MobileNetOptions } from '../models/classifier-network.js';
+import { SHARED_OPTIONS } from '../models/classifier-network.js';
+import { headClasses } from '../models/head.js';
+import { optionsFromMetadata, optionsToMetadata } from '../models/options.js';
+import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
+import type { MobileNet } from '../models/classifier-network.js';
 import type { Module } from '../nn/module.js';
 import { readSafetensors, writeSafetensors } from './formats/safetensors.js';
-
-export type Arch = 'mobilenet_v1' | 'mobilenet_v2';
-export const ARCHITECTURES: readonly Arch[] = ['mobilenet_v2', 'mobilenet_v1'];
-
-/** Options an architecture's own metadata keys carry. */
-export interface ModelOptions extends MobileNetOptions {
-  activation?: 'relu' | 'relu6';
-  linearBottleneck?: boolean;
-}
-
-/** A network by its name in metadata and on the command line. */
-export function createModel(arch: Arch, options: ModelOptions): MobileNet {
-  return arch === 'mobilenet_v1' ? MobileNetV1(options) : MobileNetV2(options);
-}
 
 /** A checkpoint read and understood. Fields are absent where the file does not say. */
 export interface Checkpoint {
   file: string;
   tensors: Map<string, TensorData>;
   metadata: Record<string, string>;
-  arch?: Arch;
+  /** one of ARCHITECTURES, or the class name of a network of one's own */
+  arch?: string;
+  /** what the file says of its network; empty for a network of one's own */
   options: ModelOptions;
   classes?: string[];
   preprocess?: Preprocess;
 }
 
 /**
- * Reads a checkpoint and its metadata: `arch`, `width_mult`, `num_classes`, `classes` (JSON), `padding`, `bn_eps`,
- * `preprocess` (JSON), all strings; any may be absent.
+ * Reads a checkpoint and its metadata, all strings, any of which may be absent: `arch`, `classes` (JSON), `preprocess`
+ * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...).
  * @throws DataError when the file or one of these is unusable
  * @example
  * import { loadCheckpoint, writeSafetensors } from 'mnv2-torch';
@@ -46,58 +36,47 @@ export interface Checkpoint {
  */
 export async function loadCheckpoint(file: string): Promise<Checkpoint> {
   const { tensors, metadata } = await readSafetensors(file);
-  const bad = (key: string, expected: string): DataError =>
-    new DataError(`${file}: metadata '${key}': expected ${expected}, got '${metadata[key]}'`, [file]);
-  const number = (key: string, ok: (v: number) => boolean, expected: string): number | undefined => {
-    if (metadata[key] === undefined) return undefined;
-    const value = Number(metadata[key]);
-    if (!ok(value)) throw bad(key, expected);
-    return value;
-  };
-  const choice = <T extends string>(key: string, allowed: readonly T[]): T | undefined => {
-    const value = metadata[key] as T | undefined;
-    if (value !== undefined && !allowed.includes(value)) throw bad(key, allowed.join(' or '));
-    return value;
-  };
-  const positive = (v: number): boolean => v > 0 && Number.isFinite(v);
   const checkpoint: Checkpoint = { file, tensors, metadata, options: {} };
-  const arch = choice('arch', ARCHITECTURES);
+  const { arch, classes, preprocess } = metadata;
   if (arch) checkpoint.arch = arch;
-  const padding = choice('padding', ['symmetric', 'tf_same', 'tf-same']);
-  const set = <K extends keyof ModelOptions>(key: K, value: ModelOptions[K] | undefined): void => {
-    if (value !== undefined) checkpoint.options[key] = value;
-  };
-  set('padding', padding === undefined ? undefined : padding === 'symmetric' ? 'symmetric' : 'tf-same');
-  set('widthMult', number('width_mult', positive, 'a number above 0'));
-  set('bnEps', number('bn_eps', positive, 'a number above 0'));
-  set(
-    'numClasses',
-    number('num_classes', (v) => Number.isInteger(v) && v > 0, 'a whole number above 0'),
-  );
-  set(
-    'roundNearest',
-    number('round_nearest', (v) => Number.isInteger(v) && v > 0, 'a whole number above 0'),
-  );
-  set('activation', choice('activation', ['relu', 'relu6']));
-  const linear = choice('linear_bottleneck', ['true', 'false']);
-  set('linearBottleneck', linear === undefined ? undefined : linear === 'true');
-  if (metadata['preprocess'] !== undefined)
-    checkpoint.preprocess = parsePreprocess(metadata['preprocess'], `${file}: metadata 'preprocess'`);
-  if (metadata['classes'] !== undefined) {
-    let classes: unknown;
-    try {
-      classes = JSON.parse(metadata['classes']);
-    } catch {
-      throw bad('classes', 'a JSON array of names');
-    }
-    if (!Array.isArray(classes) || classes.some((c) => typeof c !== 'string'))
-      throw bad('classes', 'a JSON array of names');
-    checkpoint.classes = classes as string[];
-    checkpoint.options.numClasses ??= classes.length;
-    if (checkpoint.options.numClasses !== classes.length)
-      throw bad('num_classes', `${classes.length}, the number of classes`);
+  if (preprocess !== undefined) checkpoint.preprocess = parsePreprocess(preprocess, `${file}: metadata 'preprocess'`);
+  if (classes !== undefined) checkpoint.classes = parseClasses(file, classes);
+  // A file that does not say which network it holds may still say what all of them share.
+  const table = arch ? architectureOf(arch)?.options : SHARED_OPTIONS;
+  if (table) {
+    checkpoint.options = optionsFromMetadata(table, metadata, file);
+    const count = checkpoint.classes?.length;
+    if (count !== undefined && (checkpoint.options.numClasses ??= count) !== count)
+      throw new DataError(
+        `${file}: metadata 'num_classes': expected ${count}, the number of classes, got ${shown(metadata['num_classes'])}`,
+        [file],
+      );
   }
   return checkpoint;
+}
+
+function parseClasses(file: string, text: string): string[] {
+  let classes: unknown;
+  try {
+    classes = JSON.parse(text);
+  } catch {
+    // Refused below, as whatever else is no array of names.
+  }
+  if (!Array.isArray(classes) || classes.length === 0 || classes.some((c) => typeof c !== 'string'))
+    throw new DataError(`${file}: metadata 'classes': expected a JSON array of names, got ${shown(text)}`, [file]);
+  return classes as string[];
+}
+
+/** Which of the package's architectures a checkpoint is for; undefined when it does not say. */
+export function builtInArch({ file, arch }: Checkpoint): Arch | undefined {
+  if (arch === undefined) return undefined;
+  const architecture = architectureOf(arch);
+  if (architecture) return architecture.name;
+  throw new DataError(
+    `${file} holds ${shown(arch)}, none of ${ARCHITECTURES.join(', ')}: this is a network of your own; pass it: ` +
+      'Classifier.load(file, { model })',
+    [file],
+  );
 }
 
 /** A checkpoint that classifies by itself: everything `eval` and `predict` need is there. */
@@ -108,18 +87,20 @@ export type CompleteCheckpoint = Required<Checkpoint> & {
 
 /** Builds the model of a complete checkpoint; a DataError names the first key that is missing. */
 export function completeCheckpoint(checkpoint: Checkpoint): CompleteCheckpoint {
-  const { file, arch, preprocess, tensors } = checkpoint;
+  const { file, preprocess, tensors } = checkpoint;
   const missing = (key: string, expected: string): DataError =>
     new DataError(`${file}: metadata '${key}' is missing; expected ${expected}`, [file]);
+  const arch = builtInArch(checkpoint);
   if (!arch) throw missing('arch', ARCHITECTURES.join(' or '));
   if (!preprocess) throw missing('preprocess', 'JSON such as {"size":224,"scale":"x/127.5-1"}');
-  const head = tensors.get('classifier.1.weight');
-  if (!head)
+  const { head } = architectureOf(arch)!;
+  const numClasses = headClasses(head, tensors);
+  if (numClasses === undefined)
     throw new DataError(
-      `${file} is a backbone without a classifier ('classifier.1.weight' is missing): train on it first, with --weights`,
+      `${file} is a backbone without a classifier ('${head.classes}' is missing): train on it first, with --weights`,
       [file],
     );
-  const options = { ...checkpoint.options, numClasses: checkpoint.options.numClasses ?? head.shape[0]! };
+  const options = { ...checkpoint.options, numClasses: checkpoint.options.numClasses ?? numClasses };
   const classes = checkpoint.classes ?? Array.from({ length: options.numClasses }, (_, i) => `class ${i}`);
   const model = createModel(arch, options).eval();
   return { ...checkpoint, arch, preprocess, options, classes, model, scaling: pixelScaling(preprocess) };
@@ -132,23 +113,14 @@ export function checkpointMetadata(
   preprocess: Preprocess,
   extra: Record<string, string> = {},
 ): Record<string, string> {
-  const shared = {
+  const architecture = architectureOf(model);
+  return {
+    arch: architecture?.name ?? (model.constructor.name || 'Network'),
+    ...(architecture && optionsToMetadata(architecture.options, (model as MobileNet).options)),
     classes: JSON.stringify(classes),
     num_classes: String(classes.length),
     preprocess: JSON.stringify(preprocess),
     ...extra,
-  };
-  if (!('arch' in model)) return { arch: model.constructor.name, ...shared };
-  const { arch, options } = model as MobileNet & { options: ModelOptions };
-  return {
-    arch,
-    width_mult: String(options.widthMult),
-    round_nearest: String(options.roundNearest),
-    padding: options.padding === 'tf-same' ? 'tf_same' : 'symmetric',
-    bn_eps: String(options.bnEps),
-    ...(options.activation && { activation: options.activation }),
-    ...(options.linearBottleneck !== undefined && { linear_bottleneck: String(options.linearBottleneck) }),
-    ...shared,
   };
 }
 

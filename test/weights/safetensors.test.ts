@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {
+  completeCheckpoint,
   Linear,
   loadCheckpoint,
   loadWeights,
@@ -112,6 +113,15 @@ test('a failed write leaves the old file and nothing else', async () => {
   expect(fs.readFileSync(file).equals(before)).toBe(true);
 });
 
+test('a network of one’s own is read, and asked for when it is to be used', async () => {
+  await writeSafetensors(at('own'), new Map(), { arch: 'Net', preprocess: '{"size":32,"scale":"x/127.5-1"}' });
+  const checkpoint = await loadCheckpoint(at('own'));
+  expect([checkpoint.arch, checkpoint.options]).toEqual(['Net', {}]);
+  expect(() => completeCheckpoint(checkpoint)).toThrow(
+    /own holds "Net", none of mobilenet_v2, mobilenet_v1.*: this is a network of your own; pass it: Classifier\.load\(file, \{ model \}\)$/,
+  );
+});
+
 test('loading names what does not fit', async () => {
   const model = new Linear(2, 1);
   const weights = await Weights.init(model);
@@ -133,7 +143,6 @@ test('loading names what does not fit', async () => {
 });
 
 test.each([
-  [{ arch: 'resnet' }, /'arch': expected mobilenet_v2 or mobilenet_v1, got 'resnet'/],
   [{ width_mult: 'wide' }, /'width_mult': expected a number above 0/],
   [{ classes: '["a","b"]', num_classes: '3' }, /expected 2, the number of classes/],
   [{ classes: 'a,b' }, /'classes': expected a JSON array/],
