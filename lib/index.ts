@@ -94,11 +94,12 @@ export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folde
 export { syntheticScenes } from './data/sources/synthetic.js';
 export { augmentPreset, type Augment, type AugmentPreset } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
-export { cosineSchedule } from './train/schedule.js';
+export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint } from './weights/checkpoint.js';
 export { evaluate, type Evaluation } from './infer/evaluate.js';
 export { Classifier, type Prediction } from './infer/classifier.js';
 export { Trainer } from './train/trainer.js';
-export type { TrainerOptions } from './train/recipe.js';
-export type { Phase, TrainEvent } from './train/events.js';
+export type { TrainResult } from './train/result.js';
+export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';
+export type { EpochEvent, Phase, TrainEvent } from './train/events.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';

@@ -10,7 +10,7 @@ import { ARCHITECTURES, createModel, type Arch, type ModelOptions } from '../mod
 import { builtInArch, loadCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
 import { OPTIMIZERS, type TrainerOptions } from '../train/recipe.js';
-import { Run } from '../train/run.js';
+import { RunFolder } from '../train/run-folder.js';
 import { Trainer } from '../train/trainer.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
@@ -187,7 +187,7 @@ async function handler(a: TrainArguments): Promise<void> {
   const device = resolveDevice(a.device);
   const freeze = parseFreeze(a.freeze);
   const out = runFolder(a, arch);
-  await Run.check(out);
+  await RunFolder.check(out);
 
   const abort = new AbortController();
   let signalled: number | undefined;

@@ -1,18 +1,42 @@
-// Classifier: a checkpoint that answers for photos. Owns the batching of concurrent questions.
-import { UsageError } from '../errors.js';
+// Classifier: a trained model that answers for photos. Owns the batching of concurrent questions.
+import { DataError, UsageError } from '../errors.js';
 import { decodeImage } from '../data/decode.js';
-import { Engine } from '../engine/engine.js';
-import { Weights } from '../engine/weights.js';
-import { softmax } from '../graph/ops.js';
+import { ImageStore } from '../engine/images.js';
 import { compile, type Program } from '../engine/program.js';
+import type { Weights } from '../engine/weights.js';
+import { softmax } from '../graph/ops.js';
 import { input } from '../graph/tensor.js';
-import { loadWeights } from '../weights/load.js';
-import { completeCheckpoint, loadCheckpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
+import type { Module } from '../nn/module.js';
+import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
+import { pixelScaling } from '../weights/preprocess.js';
+import { evaluating, onEngine, type Trained } from './trained.js';
 
 export interface Prediction {
   label: string;
   /** 0 to 1; all classes sum to 1 */
   probability: number;
+}
+
+/** The answer for one of several images: the most probable classes, best first, or why it could not be read. */
+export type Classified =
+  | { readonly ok: true; readonly predictions: Prediction[] }
+  | { readonly ok: false; readonly error: DataError };
+
+export interface ClassifierOptions {
+  /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
+  device?: string;
+  /** CPU threads (default: all cores) */
+  threads?: number;
+  precision?: 'fp32' | 'bf16';
+}
+
+export interface ClassifyOptions {
+  /** most probable classes to give (default 5) */
+  topK?: number;
+  /** refuse pictures of more pixels than this */
+  maxPixels?: number;
+  /** take pictures whose decoder warns of damaged pixels */
+  allowDamaged?: boolean;
 }
 
 interface Question {
@@ -23,20 +47,37 @@ interface Question {
 
 /** Images one run takes at most; above, throughput does not grow (bench row 4). */
 const MOST = 16;
+/** Pictures of a list decoded ahead of the network. */
+const AHEAD = 32;
+const ROWS = Int32Array.from({ length: MOST }, (_, i) => i);
 
 export class Classifier {
   readonly #waiting: Question[] = [];
   #running = false;
+  readonly #program: Program;
+  readonly #store: ImageStore;
+  readonly #scaling: { scale: number[]; shift: number[] };
 
   private constructor(
-    private readonly checkpoint: CompleteCheckpoint,
-    private readonly program: Program,
+    private readonly trained: Trained,
     private readonly weights: Weights,
-    private readonly engine: Engine,
-  ) {}
+    precision: 'fp32' | 'bf16',
+  ) {
+    const { size } = trained.preprocess;
+    const image = input('image', [-1, 3, size, size]);
+    const probability = evaluating(trained.model, (model) => softmax(model.call(image)));
+    const k = trained.classes.length;
+    if (probability.shape.length !== 2 || probability.shape[1] !== k) {
+      throw new UsageError(`the model must return logits [None, ${k}], one a class; got ${String(probability)}`);
+    }
+    this.#program = compile({ probability }, { weights, precision });
+    this.#store = new ImageStore({ count: MOST, height: size, width: size, channels: 3 });
+    this.#scaling = pixelScaling(trained.preprocess);
+  }
 
   /**
-   * Loads a checkpoint that training wrote, or anyone else's with the same metadata.
+   * Loads a checkpoint that training wrote, or anyone else's with the same metadata; or a run folder, for its best.
+   * @param options.model for a network of your own: one like the one that was trained
    * @throws DataError when it is unusable, naming what is missing
    * @example
    * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
@@ -50,41 +91,64 @@ export class Classifier {
    * const [first] = await classifier.classify(svg, { topK: 3 });
    * console.log(classifier.classes.includes(first.label), first.probability > 0); // true true
    */
-  static async load(
-    file: string,
-    options: { device?: string; threads?: number; precision?: 'fp32' | 'bf16' } = {},
-  ): Promise<Classifier> {
-    const checkpoint = completeCheckpoint(await loadCheckpoint(file));
-    const { size } = checkpoint.preprocess;
-    const engine = new Engine({
-      device: options.device ?? 'cpu',
-      ...(options.threads && { threads: options.threads }),
-    });
-    const weights = await Weights.init(checkpoint.model, { engine });
-    await loadWeights(weights, checkpoint.model, checkpoint.tensors, { strict: true, source: file });
-    const probability = softmax(checkpoint.model.call(input('image', [-1, 3, size, size])));
-    const program = compile({ probability }, { weights, precision: options.precision ?? 'fp32' });
-    return new Classifier(checkpoint, program, weights, engine);
-  }
-
-  get classes(): readonly string[] {
-    return this.checkpoint.classes;
-  }
-  /** Side of the square an image is resized to. */
-  get size(): number {
-    return this.checkpoint.preprocess.size;
+  static async load(file: string, options: ClassifierOptions & { model?: Module } = {}): Promise<Classifier> {
+    const { model, ...rest } = options;
+    return Classifier.from(completeCheckpoint(await loadCheckpoint(file), model ? { model } : {}), rest);
   }
 
   /**
-   * The most probable classes of an image, best first. Calls made while others wait share a batch.
-   * @param image a path, or the encoded bytes (whatever sharp reads)
-   * @throws DataError when the image cannot be read
+   * Makes a classifier of what a training returned, or of a complete checkpoint. The weights are copied: training on
+   * does not change its answers.
+   * @example
+   * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
+   * const data = await syntheticScenes({ size: 32, perClass: 4 });
+   * using result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+   * using classifier = await Classifier.from(result);
+   * console.log(classifier.size, classifier.classes.length); // 32 21
    */
-  async classify(image: string | Uint8Array, options: { topK?: number } = {}): Promise<Prediction[]> {
+  static async from(trained: Trained, options: ClassifierOptions = {}): Promise<Classifier> {
+    const { device = 'cpu', threads, precision = 'fp32' } = options;
+    const weights = await onEngine(trained, { device, ...(threads !== undefined && { threads }) });
+    try {
+      return new Classifier(trained, weights, precision);
+    } catch (error) {
+      weights.engine.dispose();
+      throw error;
+    }
+  }
+
+  get classes(): readonly string[] {
+    return this.trained.classes;
+  }
+  /** Side of the square an image is resized to, pixels. */
+  get size(): number {
+    return this.trained.preprocess.size;
+  }
+
+  /**
+   * The most probable classes of an image, best first; of a list of images, an answer for each, in order. Calls made
+   * while others wait share a batch.
+   * @param images a path, or the encoded bytes (whatever sharp reads), or a list of these
+   * @throws DataError when a single image cannot be read; in a list it is that image's answer
+   */
+  classify(image: string | Uint8Array, options?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly (string | Uint8Array)[], options?: ClassifyOptions): Promise<Classified[]>;
+  async classify(
+    images: string | Uint8Array | readonly (string | Uint8Array)[],
+    options: ClassifyOptions = {},
+  ): Promise<Prediction[] | Classified[]> {
     const { topK = 5 } = options;
-    if (!Number.isInteger(topK) || topK < 1)
+    if (!Number.isInteger(topK) || topK < 1) {
       throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
-    const pixels = await decodeImage(image, this.size);
+    }
+    return Array.isArray(images)
+      ? this.#each(images as readonly (string | Uint8Array)[], topK, options)
+      : this.#one(images as string | Uint8Array, topK, options);
+  }
+
+  async #one(image: string | Uint8Array, topK: number, options: ClassifyOptions): Promise<Prediction[]> {
+    const { topK: _topK, ...decoding } = options;
+    const pixels = await decodeImage(image, this.size, decoding);
     const probabilities = await new Promise<Float32Array>((answer, fail) => {
       this.#waiting.push({ pixels, answer, fail });
       void this.#drain();
@@ -93,16 +157,44 @@ export class Classifier {
     return order.slice(0, topK).map((c) => ({ label: this.classes[c]!, probability: probabilities[c]! }));
   }
 
+  async #each(
+    images: readonly (string | Uint8Array)[],
+    topK: number,
+    options: ClassifyOptions,
+  ): Promise<Classified[]> {
+    const answers: Classified[] = new Array(images.length);
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      while (next < images.length) {
+        const i = next++;
+        try {
+          answers[i] = { ok: true, predictions: await this.#one(images[i]!, topK, options) };
+        } catch (error) {
+          // What is wrong with one picture is its answer; anything else ends the call.
+          if (!(error instanceof DataError)) throw error;
+          answers[i] = { ok: false, error };
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(AHEAD, images.length) }, lane));
+    return answers;
+  }
+
   async #drain(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
     for (let batch = this.#waiting.splice(0, MOST); batch.length > 0; batch = this.#waiting.splice(0, MOST)) {
       try {
-        const { probability } = await this.program.run({
-          image: { data: this.#normalised(batch), shape: [batch.length, 3, this.size, this.size], dtype: 'float32' },
+        batch.forEach(({ pixels }, i) => this.#store.put(i, pixels));
+        const { rows } = await this.#program.loop({
+          order: ROWS.subarray(0, batch.length),
+          batchSize: batch.length,
+          bind: { image: { images: this.#store, ...this.#scaling } },
+          rows: ['probability'],
         });
+        const probability = rows['probability']!.data as Float32Array;
         const k = this.classes.length;
-        batch.forEach((q, i) => q.answer((probability!.data as Float32Array).subarray(i * k, i * k + k)));
+        batch.forEach((q, i) => q.answer(probability.subarray(i * k, i * k + k)));
       } catch (error) {
         for (const q of batch) q.fail(error);
       }
@@ -110,24 +202,12 @@ export class Classifier {
     this.#running = false;
   }
 
-  /** [N, 3, H, W] from interleaved bytes. */
-  #normalised(batch: readonly Question[]): Float32Array {
-    const { scale, shift } = this.checkpoint.scaling;
-    const area = this.size * this.size;
-    const out = new Float32Array(batch.length * 3 * area);
-    batch.forEach(({ pixels }, n) => {
-      for (let c = 0; c < 3; c++) {
-        const [at, a, b] = [(n * 3 + c) * area, scale[c]!, shift[c]!];
-        for (let i = 0; i < area; i++) out[at + i] = pixels[3 * i + c]! * a + b;
-      }
-    });
-    return out;
-  }
-
+  /** Frees the weights and ends the engine after what is under way. Idempotent; later calls throw. */
   dispose(): void {
-    this.program.dispose();
+    this.#program.dispose();
+    this.#store.dispose();
     this.weights.dispose();
-    this.engine.dispose();
+    this.weights.engine.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();

@@ -1,12 +1,11 @@
-// Figures of a checkpoint on images: accuracy, per-class precision and recall, confusion. Owns no files.
+// Figures of a trained model on images: accuracy, per-class precision and recall, confusion. Owns no files.
+import { UsageError } from '../errors.js';
 import type { ImageStore } from '../engine/images.js';
-import { argmax, softmax } from '../graph/ops.js';
-import { Engine } from '../engine/engine.js';
-import { Weights } from '../engine/weights.js';
 import { compile } from '../engine/program.js';
+import { argmax, softmax } from '../graph/ops.js';
 import { input } from '../graph/tensor.js';
-import { loadWeights } from '../weights/load.js';
-import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { pixelScaling } from '../weights/preprocess.js';
+import { evaluating, onEngine, type Trained } from './trained.js';
 
 export interface Evaluation {
   /** share of images classified right */
@@ -50,51 +49,67 @@ export function figures(
 }
 
 export interface EvaluateOptions {
-  checkpoint: CompleteCheckpoint;
+  /** from `completeCheckpoint(await loadCheckpoint(file))`, or what `Trainer.fit()` returned */
+  checkpoint: Trained;
+  /** images of the model's size */
   store: ImageStore;
-  /** rows of the store */
+  /** rows of the store to look at */
   indices: Int32Array;
-  /** label of each row of the store, as an index into the checkpoint's classes */
+  /** label of each row of the store, as an index into the model's classes */
   labels: Int32Array;
+  /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
   device?: string;
+  /** CPU threads (default: all cores) */
+  threads?: number;
   precision?: 'fp32' | 'bf16';
   onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * Runs a checkpoint over images and counts. Fused inference, every image once.
- * @param options.checkpoint from `completeCheckpoint(await loadCheckpoint(file))`
+ * Runs a trained model over images and counts. Fused inference, every image once.
+ * @throws UsageError when there is nothing to evaluate, or a label is no class of the model
  * @example
- * import { completeCheckpoint, evaluate, loadCheckpoint, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
- * import { mkdtempSync } from 'node:fs';
- * const out = mkdtempSync('/tmp/mnv2-');
+ * import { evaluate, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
  * const data = await syntheticScenes({ size: 32, perClass: 2 });
- * for await (const event of new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1, out })) void event;
- * const checkpoint = completeCheckpoint(await loadCheckpoint(`${out}/last.safetensors`));
- * const { images, confusion } = await evaluate({ checkpoint, store: data.store, indices: Int32Array.of(0, 5, 9), labels: data.labels });
+ * using result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+ * const { store, labels } = data;
+ * const { images, confusion } = await evaluate({ checkpoint: result, store, indices: Int32Array.of(0, 5, 9), labels });
  * console.log(images, confusion.length); // 3 21
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { checkpoint, store, indices, labels, device = 'cpu', precision = 'fp32', onProgress } = options;
-  using engine = new Engine({ device });
-  using weights = await Weights.init(checkpoint.model, { engine });
-  await loadWeights(weights, checkpoint.model, checkpoint.tensors, { strict: true, source: checkpoint.file });
+  const { checkpoint, store, indices, labels, device = 'cpu', threads, precision = 'fp32', onProgress } = options;
   const { size } = checkpoint.preprocess;
-  const logits = checkpoint.model.call(input('image', [-1, 3, size, size]));
+  const classes = checkpoint.classes;
+  if (indices.length === 0) throw new UsageError('evaluate: expected at least one image, got none');
+  if (store.height !== size || store.width !== size) {
+    throw new UsageError(`evaluate: expected images of ${size} pixels, got ${store.height} x ${store.width}`);
+  }
+  const truth = Int32Array.from(indices, (i) => labels[i] ?? -1);
+  const stray = truth.findIndex((label) => !(label >= 0 && label < classes.length));
+  if (stray >= 0) {
+    throw new UsageError(
+      `evaluate: image ${indices[stray]} has the label ${labels[indices[stray]!]}; the model has ${classes.length} classes`,
+    );
+  }
+  using weights = await onEngine(checkpoint, { device, ...(threads !== undefined && { threads }) });
+  using engine = weights.engine;
+  const image = input('image', [-1, 3, size, size]);
+  const logits = evaluating(checkpoint.model, (model) => model.call(image));
   using program = compile({ probability: softmax(logits), predicted: argmax(logits) }, { weights, precision });
   const batchSize = engine.device === 'cpu' ? 16 : 64;
   const { rows } = await program.loop({
     order: indices,
     batchSize,
-    bind: { image: { images: store, ...checkpoint.scaling } },
+    bind: { image: { images: store, ...pixelScaling(checkpoint.preprocess) } },
     rows: ['probability', 'predicted'],
-    ...(onProgress && { onProgress: (step) => onProgress(Math.min(step * batchSize, indices.length), indices.length) }),
+    ...(onProgress && {
+      onProgress: (step) => onProgress(Math.min(step * batchSize, indices.length), indices.length),
+    }),
   });
   const predicted = Int32Array.from(rows['predicted']!.data as BigInt64Array, Number);
   const probability = rows['probability']!.data as Float32Array;
-  const truth = Int32Array.from(indices, (i) => labels[i]!);
-  const k = checkpoint.classes.length;
+  const k = classes.length;
   const loss =
     truth.reduce((a, label, i) => a - Math.log(Math.max(probability[i * k + label]!, 1e-38)), 0) / truth.length;
-  return figures(checkpoint.classes, truth, predicted, loss);
+  return figures(classes, truth, predicted, loss);
 }

@@ -2,13 +2,26 @@
 
 /** Figures of one pass over a part of the data. */
 export interface Phase {
+  /** mean over images */
   loss: number;
+  /** share of images classified right */
   accuracy: number;
   seconds: number;
   steps: number;
   imagesPerSecond: number;
 }
 
+/** An epoch that ended; `lr` is the rate of its first step. */
+export interface EpochEvent {
+  event: 'epoch';
+  epoch: number;
+  epochs: number;
+  lr: number;
+  train: Phase;
+  valid: Phase;
+}
+
+/** What a training says, in order; `done` or `stopped` is the last, unless it throws. */
 export type TrainEvent =
   | {
       event: 'start';
@@ -19,7 +32,12 @@ export type TrainEvent =
       out: string | null;
       notes: string[];
     }
-  | { event: 'data'; classes: number; images: { train: number; valid: number; test: number }; skipped: string[] }
+  | {
+      event: 'data';
+      classes: number;
+      images: { train: number; valid: number; test: number };
+      skipped: string[];
+    }
   | { event: 'progress'; phase: 'pack' | 'cache'; done: number; total: number; seconds: number }
   | {
       event: 'progress';
@@ -33,26 +51,40 @@ export type TrainEvent =
       accuracy: number;
     }
   | { event: 'cached'; images: number; views: number; bytes: number; seconds: number }
-  | { event: 'epoch'; epoch: number; epochs: number; lr: number; train: Phase; valid: Phase }
+  | EpochEvent
+  /** the signal aborted; `epoch` counts whole epochs, `checkpoint` is the last one, null where none was written */
   | { event: 'stopped'; epoch: number; checkpoint: string | null }
   | { event: 'done'; best: { epoch: number; accuracy: number }; checkpoint: string | null; seconds: number };
 
-/** Lets callbacks speak into an async iteration: `push` while `work` runs, in order, then its failure if it failed. */
-export async function* during<E>(work: (push: (event: E) => void) => Promise<void>): AsyncGenerator<E> {
+/**
+ * Lets callbacks speak into an async iteration: what `work` emits, in order, then its result, or its failure. An
+ * iteration that is left early (`break`, `return`, a throw in its body) aborts `work` and waits for its end.
+ */
+export async function* during<E, R>(
+  work: (emit: (event: E) => void, left: AbortSignal) => Promise<R>,
+): AsyncGenerator<E, R> {
   const waiting: E[] = [];
+  const leaving = new AbortController();
   let wake: () => void = () => {};
   let over = false;
   const finished = work((event) => {
     waiting.push(event);
     wake();
-  }).finally(() => {
+  }, leaving.signal).finally(() => {
     over = true;
     wake();
   });
   finished.catch(() => {}); // observed below, after what it said is delivered
-  while (!over || waiting.length > 0) {
-    if (waiting.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-    while (waiting.length > 0) yield waiting.shift()!;
+  try {
+    while (!over || waiting.length > 0) {
+      if (waiting.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+      while (waiting.length > 0) yield waiting.shift()!;
+    }
+  } finally {
+    if (!over) {
+      leaving.abort();
+      await finished;
+    }
   }
-  await finished;
+  return finished;
 }

@@ -111,6 +111,7 @@ export class FrozenFeatures {
     for (let at = 0; at < count; at += size) {
       const end = Math.min(at + size, count);
       await packed(end);
+      if (signal?.aborted) return false;
       const order = Int32Array.from({ length: end - at }, (_, i) => at + i);
       if (!(await this.compute(order, 0, undefined, signal, onChunk))) return false;
     }

@@ -1,0 +1,54 @@
+// A trained model in the forms it comes in: what a training returned, or a checkpoint read from a file. Owns putting
+// its weights on an engine.
+import { UsageError } from '../errors.js';
+import { Engine, type EngineOptions } from '../engine/engine.js';
+import { Weights } from '../engine/weights.js';
+import type { Module } from '../nn/module.js';
+import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { loadWeights } from '../weights/load.js';
+import type { Preprocess } from '../weights/preprocess.js';
+
+/** A model with weights on an engine, and what its outputs and inputs mean: what `Trainer.fit()` returns is one. */
+export interface TrainedModel {
+  readonly model: Module;
+  readonly weights: Weights;
+  readonly classes: readonly string[];
+  readonly preprocess: Preprocess;
+}
+
+/** What can be classified with and evaluated. */
+export type Trained = TrainedModel | CompleteCheckpoint;
+
+/**
+ * The weights of a trained model on an engine of their own, as they are now.
+ * @throws DataError when a checkpoint's tensors do not fit its model
+ */
+export async function onEngine(trained: Trained, options: EngineOptions): Promise<Weights> {
+  if (typeof trained !== 'object' || trained === null || !('model' in trained)) {
+    throw new UsageError(`expected what fit() or completeCheckpoint() gives, got ${String(trained)}`);
+  }
+  const { model } = trained;
+  const engine = new Engine(options);
+  try {
+    const weights = await Weights.init(model, { engine });
+    if ('tensors' in trained) {
+      await loadWeights(weights, model, trained.tensors, { strict: true, source: trained.file });
+    } else {
+      await weights.set([...(await trained.weights.get())].map(([name, value]) => ({ name, ...value })));
+    }
+    return weights;
+  } catch (error) {
+    engine.dispose();
+    throw error;
+  }
+}
+
+/** Records the model on images in evaluation mode, and leaves its mode as it was. */
+export function evaluating<T>(model: Module, record: (model: Module) => T): T {
+  const { training } = model;
+  try {
+    return record(model.eval());
+  } finally {
+    model.train(training);
+  }
+}

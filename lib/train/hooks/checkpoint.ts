@@ -1,0 +1,65 @@
+// Writes best.safetensors and last.safetensors: at most every so many seconds while training, and on every way out.
+import { saveCheckpoint } from '../../weights/checkpoint.js';
+import type { RunFolder } from '../run-folder.js';
+import type { Snapshot, TrainingState } from '../state.js';
+import type { Ending, Hook } from './hook.js';
+
+export const BEST = 'best.safetensors';
+export const LAST = 'last.safetensors';
+
+export interface CheckpointOptions {
+  run: RunFolder;
+  /** of every file; epoch, step and accuracy are added */
+  metadata: Record<string, string>;
+  /** seconds */
+  every: number;
+}
+
+/** Writing takes time, of a quick run more than its epochs: what is not written yet is in `state` meanwhile. */
+export class Checkpoints implements Hook {
+  #written: { best?: Snapshot; last?: Snapshot } = {};
+  #at = performance.now();
+
+  constructor(private readonly options: CheckpointOptions) {}
+
+  /** Files written so far, as paths. */
+  get best(): string | null {
+    return this.#written.best ? this.options.run.file(BEST) : null;
+  }
+  get last(): string | null {
+    return this.#written.last ? this.options.run.file(LAST) : null;
+  }
+  async paused(state: TrainingState): Promise<void> {
+    if (this.#due()) await this.#save(state);
+  }
+  async epochEnded(state: TrainingState): Promise<void> {
+    if (this.#due()) await this.#save(state);
+  }
+  /** After a failure the weights may be half a step old or not finite: then the newest good copy is what is written. */
+  async ended(state: TrainingState, _ending: Ending): Promise<void> {
+    await this.#save(state);
+  }
+
+  #due(): boolean {
+    return performance.now() - this.#at >= 1000 * this.options.every;
+  }
+
+  async #save(state: TrainingState): Promise<void> {
+    await state.keep().catch(() => undefined); // an engine that failed may not answer; what was kept is there
+    const { best, last } = state;
+    if (best && best !== this.#written.best) {
+      await this.#write(BEST, state, best, { accuracy: String(best.accuracy) });
+      this.#written.best = best;
+    }
+    if (last && last !== this.#written.last) {
+      await this.#write(LAST, state, last, {});
+      this.#written.last = last;
+    }
+    this.#at = performance.now();
+  }
+
+  async #write(file: string, state: TrainingState, snapshot: Snapshot, more: Record<string, string>): Promise<void> {
+    const at = { epoch: String(snapshot.epoch), step: String(snapshot.step), ...more };
+    await saveCheckpoint(this.options.run.file(file), await state.whole(snapshot), { ...this.options.metadata, ...at });
+  }
+}

@@ -1,0 +1,182 @@
+// A training under way: what the trainer's loop calls, and what it tells the hooks.
+import { DivergedError } from '../errors.js';
+import type { Dataset } from '../data/dataset.js';
+import { splitToJSON } from '../data/dataset.js';
+import type { Weights } from '../engine/weights.js';
+import type { Module } from '../nn/module.js';
+import { checkpointMetadata } from '../weights/checkpoint.js';
+import { runPass, type PassResult } from './epoch.js';
+import type { EpochEvent, Phase, TrainEvent } from './events.js';
+import { Checkpoints } from './hooks/checkpoint.js';
+import type { Ending, Hook } from './hooks/hook.js';
+import { Log } from './hooks/log.js';
+import type { Prepared } from './prepare.js';
+import type { Recipe } from './recipe.js';
+import { TrainResult } from './result.js';
+import type { RunFolder } from './run-folder.js';
+import { learningRates, shuffled } from './schedule.js';
+import { TrainingState } from './state.js';
+
+export interface JobContext {
+  recipe: Recipe;
+  model: Module;
+  data: Dataset;
+  weights: Weights;
+  /** absent where the training was stopped before its first step */
+  prepared: Prepared | undefined;
+  run: RunFolder | undefined;
+  /** when it began, as performance.now() says */
+  started: number;
+  stop: AbortSignal;
+  emit: (event: TrainEvent) => void;
+}
+
+export class Job {
+  readonly state: TrainingState;
+  readonly #hooks: Hook[] = [];
+  readonly #checkpoints: Checkpoints | undefined;
+
+  constructor(private readonly context: JobContext) {
+    const { recipe, model, data, weights, prepared, run } = context;
+    this.state = new TrainingState(weights, model);
+    if (!run || !prepared) return;
+    const metadata = checkpointMetadata(model, data.classes, recipe.preprocess);
+    this.#checkpoints = new Checkpoints({ run, metadata, every: recipe.saveEvery });
+    this.#hooks.push(new Log(run, recipe, data.classes, splitToJSON(data, prepared.split)), this.#checkpoints);
+  }
+
+  /** Epochs still to train, counted from 1; ends early when the training is stopped. */
+  async *remaining(): AsyncIterable<number> {
+    const { prepared, recipe, stop } = this.context;
+    if (!prepared) return;
+    for (const hook of this.#hooks) await hook.began?.(this.state);
+    while (this.state.epoch < recipe.epochs && !stop.aborted) yield this.state.epoch + 1;
+  }
+
+  /**
+   * Trains on every training image once; undefined when stopped on the way.
+   * @throws DivergedError when the loss of a step is not finite
+   */
+  async train(epoch: number): Promise<Phase | undefined> {
+    const { recipe, prepared } = this.context;
+    const { trainer, split, stepsPerEpoch } = prepared!;
+    const firstStep = (epoch - 1) * stepsPerEpoch;
+    const lr = this.#rates(firstStep, stepsPerEpoch);
+    const order = shuffled(split.train, recipe.seed, epoch);
+    const step = (steps: number): void => void (this.state.step = firstStep + steps);
+    const result = await this.#pass(
+      'train',
+      epoch,
+      { program: trainer, order, lr, firstStep, batchSize: recipe.batchSize },
+      step,
+    );
+    step(result.steps);
+    if (result.diverged >= 0) {
+      const rate = lr[result.diverged]!.toPrecision(3);
+      throw new DivergedError(
+        `the loss stopped being finite at step ${result.diverged + 1} of epoch ${epoch} (learning rate ${rate}). ` +
+          `Try a lower --lr (it was ${recipe.lr})`,
+      );
+    }
+    return result.stopped ? undefined : result.phase;
+  }
+
+  /** Runs every validation image once; undefined when stopped on the way. */
+  async validate(epoch: number): Promise<Phase | undefined> {
+    const { validator, split, validBatch } = this.context.prepared!;
+    const result = await this.#pass('valid', epoch, { program: validator, order: split.val, batchSize: validBatch });
+    if (result.stopped) return undefined;
+    if (!Number.isFinite(result.phase.loss)) {
+      throw new DivergedError(
+        `the validation loss is not finite after epoch ${epoch}. Try a lower --lr (it was ${this.context.recipe.lr})`,
+      );
+    }
+    return result.phase;
+  }
+
+  /** Counts the epoch and tells everyone. */
+  async ended(epoch: number, train: Phase, valid: Phase): Promise<void> {
+    const { recipe, prepared, emit } = this.context;
+    const [lr] = this.#rates((epoch - 1) * prepared!.stepsPerEpoch, 1);
+    const event: EpochEvent = { event: 'epoch', epoch, epochs: recipe.epochs, lr: lr!, train, valid };
+    await this.state.ended(event);
+    for (const hook of this.#hooks) await hook.epochEnded?.(this.state, event);
+    emit(event);
+  }
+
+  /** The one good way out, done or stopped: everything is saved, the best weights stay. */
+  async finish(): Promise<TrainResult> {
+    const { recipe, model, data, weights, prepared, emit } = this.context;
+    const { state } = this;
+    const stopped = prepared === undefined || state.epoch < recipe.epochs;
+    if (prepared) await state.keep();
+    await this.#tell({ how: stopped ? 'stopped' : 'done' });
+    const { best } = state;
+    if (best && best.step !== state.step) await state.restore(best);
+    prepared?.release();
+    const checkpoints = { best: this.#checkpoints?.best ?? null, last: this.#checkpoints?.last ?? null };
+    const seconds = (performance.now() - this.context.started) / 1000;
+    if (stopped) emit({ event: 'stopped', epoch: state.epoch, checkpoint: checkpoints.last });
+    else {
+      const { epoch, accuracy } = best!;
+      emit({ event: 'done', best: { epoch, accuracy }, checkpoint: checkpoints.best, seconds });
+    }
+    return new TrainResult({
+      model,
+      weights,
+      classes: data.classes,
+      preprocess: recipe.preprocess,
+      history: state.history,
+      best: best && { epoch: best.epoch, accuracy: best.accuracy, loss: best.loss },
+      stopped,
+      checkpoints,
+    });
+  }
+
+  /** The other way out: saves what is good, and lets the error say where it is. What fails on the way changes nothing. */
+  async failed(error: Error): Promise<void> {
+    const ending: Ending = { how: error instanceof DivergedError ? 'diverged' : 'failed', error };
+    for (const hook of this.#hooks) await hook.ended?.(this.state, ending).catch(() => {});
+    const { best, last } = this.#checkpoints ?? {};
+    if (!(error instanceof DivergedError)) return;
+    if (best) error.message += `; the best checkpoint so far is ${best}`;
+    else if (last) error.message += `; the last good weights are in ${last}`;
+  }
+
+  async #tell(ending: Ending): Promise<void> {
+    for (const hook of this.#hooks) await hook.ended?.(this.state, ending);
+  }
+
+  #rates(first: number, count: number): Float64Array {
+    const { lr, schedule, epochs } = this.context.recipe;
+    const { stepsPerEpoch } = this.context.prepared!;
+    return learningRates(schedule, { lr, epochs, stepsPerEpoch }, first, count);
+  }
+
+  async #pass(
+    phase: 'train' | 'valid',
+    epoch: number,
+    pass: Pick<Parameters<typeof runPass>[0], 'program' | 'order' | 'batchSize' | 'lr' | 'firstStep'>,
+    onPause: (steps: number) => void = () => {},
+  ): Promise<PassResult> {
+    const { recipe, prepared, stop, emit } = this.context;
+    const { epochs } = recipe;
+    const since = performance.now();
+    const total = Math.ceil(pass.order.length / pass.batchSize);
+    return runPass({
+      ...pass,
+      bind: prepared!.bind(phase, epoch),
+      seed: recipe.seed,
+      stop,
+      pauseEvery: this.#checkpoints ? recipe.saveEvery : Infinity,
+      onPause: async (steps) => {
+        onPause(steps);
+        for (const hook of this.#hooks) await hook.paused?.(this.state);
+      },
+      onProgress: (done, loss, accuracy) => {
+        const seconds = (performance.now() - since) / 1000;
+        emit({ event: 'progress', phase, epoch, epochs, done, total, seconds, loss, accuracy });
+      },
+    });
+  }
+}

@@ -1,0 +1,192 @@
+// Everything a training needs before its first epoch: weights, the cut between what is frozen and what is trained,
+// features of the frozen part, labels, programs.
+import { DataError, UsageError } from '../errors.js';
+import type { NativeAugment } from '../native/wire.js';
+import type { Dataset, Split } from '../data/dataset.js';
+import { pixelScaling } from '../weights/preprocess.js';
+import type { Module } from '../nn/module.js';
+import { Engine } from '../engine/engine.js';
+import { RowStore } from '../engine/rows.js';
+import { Weights } from '../engine/weights.js';
+import { compile, type Binding, type Program } from '../engine/program.js';
+import { loadWeights } from '../weights/load.js';
+import type { TrainEvent } from './events.js';
+import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
+import { trainingGraphs } from './network.js';
+import type { Recipe } from './recipe.js';
+
+/** The parts of a training that stay the same from epoch to epoch. */
+export interface Prepared {
+  readonly split: Split;
+  readonly trainer: Program;
+  readonly validator: Program;
+  readonly stepsPerEpoch: number;
+  /** images a step of validation: more than in training where only cached features are read */
+  readonly validBatch: number;
+  /** what feeds the programs in an epoch (counted from 1) */
+  bind(phase: 'train' | 'valid', epoch: number): Record<string, Binding>;
+  /** Frees programs, features and labels; the weights and their engine go on. */
+  release(): void;
+}
+
+const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+/** Takes what must be disposed when a training fails. */
+export type Own = <T extends { dispose(): void }>(it: T) => T;
+
+/** An engine and the first values on it: the model's own, overwritten by what was given. */
+export async function firstWeights(
+  recipe: Recipe,
+  model: Module,
+  own: Own,
+): Promise<{ weights: Weights; notes: string[] }> {
+  const engine = own(new Engine({ device: recipe.device, ...(recipe.threads && { threads: recipe.threads }) }));
+  const weights = own(await Weights.init(model, { seed: recipe.seed, engine }));
+  const { weights: given } = recipe;
+  if (!given) return { weights, notes: [] };
+  const source = given instanceof Weights ? 'the weights given' : `the weights in ${given.file}`;
+  const tensors = given instanceof Weights ? await given.get() : given.tensors;
+  const report = await loadWeights(weights, model, tensors, { source });
+  const fresh = [...report.missing, ...report.skippedHead].filter((n) => !n.endsWith('num_batches_tracked'));
+  return { weights, notes: fresh.length > 0 ? [`the classifier starts fresh (${fresh.join(', ')})`] : [] };
+}
+
+/**
+ * Prepares a training; undefined when `stop` aborts meanwhile. The data is decoded while the frozen part runs over what
+ * is there already.
+ */
+export async function prepare(
+  recipe: Recipe,
+  model: Module,
+  data: Dataset,
+  { weights, notes }: { weights: Weights; notes: string[] },
+  stop: AbortSignal,
+  emit: (event: TrainEvent) => void,
+  own: Own,
+): Promise<Prepared | undefined> {
+  const started = performance.now();
+  const elapsed = (): number => (performance.now() - started) / 1000;
+  const { augment, precision, seed } = recipe;
+  const views = augment ? recipe.views : 0;
+  const classes = data.classes.length;
+  const { engine } = weights;
+  const wanted = recipe.cache === 'auto' && !(augment && recipe.views === 0);
+  let graphs = trainingGraphs(model, data.size, classes, recipe.labelSmoothing, wanted);
+  const bytes = featureBytes(graphs.train.prefix, data.labels.length, views, precision);
+  if (bytes > cacheLimit()) {
+    notes.push(
+      `frozen features are not cached: they would take ${gibibytes(bytes)} of ${gibibytes(cacheLimit())} allowed`,
+    );
+    graphs = trainingGraphs(model, data.size, classes, recipe.labelSmoothing, false);
+  }
+  emit({ event: 'start', device: engine.device, precision, ...parameterCounts(model), out: recipe.out ?? null, notes });
+
+  const images = { store: data.store, ...pixelScaling(recipe.preprocess) };
+  const count = data.labels.length;
+  const { prefix } = graphs.train;
+  const features =
+    Object.keys(prefix).length > 0
+      ? own(new FrozenFeatures({ prefix, weights, precision, images, count, views, seed }))
+      : undefined;
+  const split = await decodeAndCache(data, features, recipe, views, stop, (done, total) =>
+    emit({ event: 'progress', phase: 'cache', done, total, seconds: elapsed() }),
+  );
+  features?.finish();
+  if (!split) return undefined;
+  const { train, val, test } = split;
+  if (train.length === 0) throw new UsageError('the split leaves no images to train on');
+  if (val.length === 0) {
+    throw new DataError(
+      'the split leaves no images to validate on: every training is judged by images it has not seen',
+    );
+  }
+  emit({
+    event: 'data',
+    classes,
+    images: { train: train.length, valid: val.length, test: test.length },
+    skipped: data.skipped.map((f) => f.file),
+  });
+  if (features) {
+    emit({ event: 'cached', images: count, views: views + 1, bytes: features.bytes, seconds: elapsed() });
+  }
+
+  const labelled = BigInt64Array.from(data.labels, (l) => BigInt(l));
+  const labels = own(await RowStore.from(engine, labelled, [count], 'int64'));
+  const shared = { weights, precision, cudaGraph: recipe.cudaGraph };
+  const learn = { loss: 'loss', parameters: graphs.trainable, optimizer: recipe.optimizer };
+  const trainer = own(compile(graphs.train.suffix, { ...shared, train: learn }));
+  const validator = own(compile(graphs.valid.suffix, shared));
+  const pixels = (epoch: number, drawn?: NativeAugment): Binding => {
+    const { store, scale, shift } = images;
+    return { images: store, scale, shift, seed, epoch, ...(drawn && { augment: drawn }) };
+  };
+  return {
+    split,
+    trainer,
+    validator,
+    stepsPerEpoch: Math.ceil(train.length / recipe.batchSize),
+    validBatch: Math.max(recipe.batchSize, features ? 256 : 16),
+    bind(phase, epoch): Record<string, Binding> {
+      const training = phase === 'train';
+      if (!features) return { label: { rows: labels }, image: pixels(epoch, training ? augment : undefined) };
+      // Cached views take turns; view 0 is the plain one.
+      const view = training && views > 0 ? 1 + ((epoch - 1) % views) : 0;
+      return { label: { rows: labels }, ...features.bindings(view) };
+    },
+    release() {
+      for (const it of [trainer, validator, labels, features]) it?.dispose();
+    },
+  };
+}
+
+function parameterCounts(model: Module): { parameters: number; trainable: number } {
+  const parameters = [...model.namedParameters()].filter(([, p]) => p.kind === 'parameter');
+  const size = (of: typeof parameters): number => of.reduce((a, [, p]) => a + p.shape.reduce((x, y) => x * y, 1), 0);
+  return { parameters: size(parameters), trainable: size(parameters.filter(([, p]) => p.requiresGrad)) };
+}
+
+/** Waits for the data, the frozen part running over every image and view meanwhile; undefined when stopped. */
+async function decodeAndCache(
+  data: Dataset,
+  features: FrozenFeatures | undefined,
+  recipe: Recipe,
+  views: number,
+  stop: AbortSignal,
+  report: (done: number, total: number) => void,
+): Promise<Split | undefined> {
+  const counter = (total: number): ((n: number) => void) => {
+    let done = 0;
+    return (n) => report((done += n), total);
+  };
+  if (features && !recipe.augment) {
+    const packed = async (n: number): Promise<void> => void (await unlessStopped(data.packed(n), stop));
+    if (!(await features.follow(packed, stop, counter(data.labels.length)))) return undefined;
+    return unlessStopped(data.ready(), stop);
+  }
+  const split = await unlessStopped(data.ready(), stop);
+  if (!split || !features) return split;
+  const step = counter(split.val.length + views * split.train.length);
+  let complete = await features.compute(split.val, 0, undefined, stop, step);
+  for (let v = 1; v <= views && complete; v++) {
+    complete = await features.compute(split.train, v, recipe.augment, stop, step);
+  }
+  return complete ? split : undefined;
+}
+
+/** What a promise gives, or undefined as soon as `stop` aborts: decoding may go on for long. */
+async function unlessStopped<T>(promise: Promise<T>, stop: AbortSignal): Promise<T | undefined> {
+  let hear: () => void = () => {};
+  const stopped = new Promise<undefined>((resolve) => {
+    hear = () => resolve(undefined);
+    if (stop.aborted) hear();
+    stop.addEventListener('abort', hear, { once: true });
+  });
+  try {
+    return await Promise.race([promise, stopped]);
+  } catch (error) {
+    if (stop.aborted) return undefined; // the data listens to the same signal, and says so its own way
+    throw error;
+  } finally {
+    stop.removeEventListener('abort', hear);
+  }
+}

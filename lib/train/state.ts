@@ -1,0 +1,82 @@
+// Where a training is: steps and epochs taken, what each epoch gave, and copies of the weights worth keeping. Owns no
+// files; hooks/checkpoint.ts writes what it holds.
+import type { TensorData } from '../native/wire.js';
+import type { Weights } from '../engine/weights.js';
+import type { Module } from '../nn/module.js';
+import type { EpochEvent } from './events.js';
+
+/** The weights at one moment. Only what training changes is copied: the frozen rest is the same at all of them. */
+export interface Snapshot {
+  readonly tensors: ReadonlyMap<string, TensorData>;
+  /** whole epochs before it */
+  readonly epoch: number;
+  /** optimizer steps before it */
+  readonly step: number;
+}
+
+/** The epoch with the highest validation accuracy; the earlier one of two equals. */
+export interface Best extends Snapshot {
+  readonly accuracy: number;
+  readonly loss: number;
+}
+
+/** Names of what a step may change: parameters that are trained, running statistics of what is not frozen. */
+export function changing(model: Module): string[] {
+  return [...model.modules()].flatMap(([path, module]) =>
+    [...module.ownParameters()]
+      .filter(([, p]) => p.requiresGrad || (p.kind === 'buffer' && !module.frozen))
+      .map(([name]) => (path ? `${path}.${name}` : name)),
+  );
+}
+
+const finite = ({ data, dtype }: TensorData): boolean =>
+  dtype === 'int64' || (data as Float32Array).every((v) => Number.isFinite(v));
+
+export class TrainingState {
+  /** whole epochs taken */
+  epoch = 0;
+  /** optimizer steps taken */
+  step = 0;
+  readonly history: EpochEvent[] = [];
+  best: Best | undefined;
+  /** the newest copy without a number that is not finite; undefined before the first */
+  last: Snapshot | undefined;
+  readonly #changing: readonly string[];
+  #fixed: ReadonlyMap<string, TensorData> | undefined;
+
+  constructor(
+    readonly weights: Weights,
+    model: Module,
+  ) {
+    this.#changing = changing(model);
+  }
+
+  /** Copies the weights as they are now into `last`, unless they hold a number that is not finite. */
+  async keep(): Promise<Snapshot | undefined> {
+    if (this.last?.step === this.step && this.last.epoch === this.epoch) return this.last;
+    const tensors = await this.weights.get(this.#changing);
+    if (![...tensors.values()].every(finite)) return undefined;
+    return (this.last = { tensors, epoch: this.epoch, step: this.step });
+  }
+
+  /** Counts an epoch that ended; its weights are the best so far where no earlier accuracy is as high. */
+  async ended(event: EpochEvent): Promise<void> {
+    this.epoch = event.epoch;
+    this.history.push(event);
+    const snapshot = await this.keep();
+    const { accuracy, loss } = event.valid;
+    if (snapshot && !(this.best && this.best.accuracy >= accuracy)) this.best = { ...snapshot, accuracy, loss };
+  }
+
+  /** All tensors of a snapshot, in the model's order. */
+  async whole({ tensors }: Snapshot): Promise<Map<string, TensorData>> {
+    const names = this.weights.names();
+    this.#fixed ??= await this.weights.get(names.filter((n) => !this.#changing.includes(n)));
+    return new Map(names.map((n) => [n, (tensors.get(n) ?? this.#fixed!.get(n))!]));
+  }
+
+  /** Puts a snapshot's values back. */
+  async restore({ tensors }: Snapshot): Promise<void> {
+    await this.weights.set([...tensors].map(([name, value]) => ({ name, ...value })));
+  }
+}
