@@ -97,7 +97,14 @@ export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint } from './weights/checkpoint.js';
 export { evaluate, type Evaluation } from './infer/evaluate.js';
-export { Classifier, type Prediction } from './infer/classifier.js';
+export {
+  Classifier,
+  type Classified,
+  type ClassifierOptions,
+  type ClassifyOptions,
+  type Prediction,
+} from './infer/classifier.js';
+export type { Trained, TrainedModel } from './infer/trained.js';
 export { Trainer } from './train/trainer.js';
 export type { TrainResult } from './train/result.js';
 export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';

@@ -6,7 +6,6 @@ import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
 import { softmax } from '../graph/ops.js';
 import { input } from '../graph/tensor.js';
-import type { Module } from '../nn/module.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
@@ -19,8 +18,7 @@ export interface Prediction {
 
 /** The answer for one of several images: the most probable classes, best first, or why it could not be read. */
 export type Classified =
-  | { readonly ok: true; readonly predictions: Prediction[] }
-  | { readonly ok: false; readonly error: DataError };
+  { readonly ok: true; readonly predictions: Prediction[] } | { readonly ok: false; readonly error: DataError };
 
 export interface ClassifierOptions {
   /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
@@ -33,10 +31,6 @@ export interface ClassifierOptions {
 export interface ClassifyOptions {
   /** most probable classes to give (default 5) */
   topK?: number;
-  /** refuse pictures of more pixels than this */
-  maxPixels?: number;
-  /** take pictures whose decoder warns of damaged pixels */
-  allowDamaged?: boolean;
 }
 
 interface Question {
@@ -77,7 +71,6 @@ export class Classifier {
 
   /**
    * Loads a checkpoint that training wrote, or anyone else's with the same metadata; or a run folder, for its best.
-   * @param options.model for a network of your own: one like the one that was trained
    * @throws DataError when it is unusable, naming what is missing
    * @example
    * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
@@ -91,9 +84,8 @@ export class Classifier {
    * const [first] = await classifier.classify(svg, { topK: 3 });
    * console.log(classifier.classes.includes(first.label), first.probability > 0); // true true
    */
-  static async load(file: string, options: ClassifierOptions & { model?: Module } = {}): Promise<Classifier> {
-    const { model, ...rest } = options;
-    return Classifier.from(completeCheckpoint(await loadCheckpoint(file), model ? { model } : {}), rest);
+  static async load(file: string, options: ClassifierOptions = {}): Promise<Classifier> {
+    return Classifier.from(completeCheckpoint(await loadCheckpoint(file)), options);
   }
 
   /**
@@ -102,8 +94,8 @@ export class Classifier {
    * @example
    * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
    * const data = await syntheticScenes({ size: 32, perClass: 4 });
-   * using result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
-   * using classifier = await Classifier.from(result);
+   * const result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+   * const classifier = await Classifier.from(result);
    * console.log(classifier.size, classifier.classes.length); // 32 21
    */
   static async from(trained: Trained, options: ClassifierOptions = {}): Promise<Classifier> {
@@ -142,13 +134,12 @@ export class Classifier {
       throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
     }
     return Array.isArray(images)
-      ? this.#each(images as readonly (string | Uint8Array)[], topK, options)
-      : this.#one(images as string | Uint8Array, topK, options);
+      ? this.#each(images as readonly (string | Uint8Array)[], topK)
+      : this.#one(images as string | Uint8Array, topK);
   }
 
-  async #one(image: string | Uint8Array, topK: number, options: ClassifyOptions): Promise<Prediction[]> {
-    const { topK: _topK, ...decoding } = options;
-    const pixels = await decodeImage(image, this.size, decoding);
+  async #one(image: string | Uint8Array, topK: number): Promise<Prediction[]> {
+    const pixels = await decodeImage(image, this.size);
     const probabilities = await new Promise<Float32Array>((answer, fail) => {
       this.#waiting.push({ pixels, answer, fail });
       void this.#drain();
@@ -157,18 +148,14 @@ export class Classifier {
     return order.slice(0, topK).map((c) => ({ label: this.classes[c]!, probability: probabilities[c]! }));
   }
 
-  async #each(
-    images: readonly (string | Uint8Array)[],
-    topK: number,
-    options: ClassifyOptions,
-  ): Promise<Classified[]> {
+  async #each(images: readonly (string | Uint8Array)[], topK: number): Promise<Classified[]> {
     const answers: Classified[] = new Array(images.length);
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < images.length) {
         const i = next++;
         try {
-          answers[i] = { ok: true, predictions: await this.#one(images[i]!, topK, options) };
+          answers[i] = { ok: true, predictions: await this.#one(images[i]!, topK) };
         } catch (error) {
           // What is wrong with one picture is its answer; anything else ends the call.
           if (!(error instanceof DataError)) throw error;

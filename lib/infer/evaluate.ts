@@ -71,7 +71,7 @@ export interface EvaluateOptions {
  * @example
  * import { evaluate, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
  * const data = await syntheticScenes({ size: 32, perClass: 2 });
- * using result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+ * const result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
  * const { store, labels } = data;
  * const { images, confusion } = await evaluate({ checkpoint: result, store, indices: Int32Array.of(0, 5, 9), labels });
  * console.log(images, confusion.length); // 3 21

@@ -56,7 +56,7 @@ export class TrainResult {
    * import { loadCheckpoint, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
    * import { mkdtempSync } from 'node:fs';
    * const data = await syntheticScenes({ size: 32, perClass: 2 });
-   * using result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+   * const result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
    * const file = mkdtempSync('/tmp/mnv2-') + '/mine.safetensors';
    * await result.save(file);
    * console.log((await loadCheckpoint(file)).classes.length); // 21

@@ -21,7 +21,7 @@ import { RunFolder } from './run-folder.js';
  * const data = await syntheticScenes({ size: 32, perClass: 4 });
  * const model = MobileNetV2({ numClasses: data.classes.length, widthMult: 0.25 });
  * const trainer = new Trainer(model, data, { epochs: 1, seed: 0 });
- * using result = await trainer.fit();
+ * const result = await trainer.fit();
  * console.log(result.history.length, result.best.epoch, result.weights.names().length); // 1 1 314
  */
 export class Trainer implements AsyncIterable<TrainEvent> {
