@@ -8,6 +8,8 @@ export const EXIT = {
   environment: 3,
   data: 4,
   diverged: 5,
+  memory: 8,
+  sighup: 129,
   sigint: 130,
   sigterm: 143,
 } as const;
@@ -25,6 +27,20 @@ export function shown(value: unknown): string {
   text ??= typeof value === 'bigint' ? `${value}n` : Object.prototype.toString.call(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
+
+/** What each exit code says, as the help and the README have it. */
+export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
+  ok: 'done',
+  failure: 'something failed that none of the others names',
+  usage: 'the command line asks for something that does not exist or does not fit',
+  environment: 'the machine lacks something: libtorch, the built addon, a device',
+  data: 'images, folders, splits or checkpoints that cannot be used',
+  diverged: 'the loss stopped being finite',
+  memory: 'out of memory',
+  sighup: 'stopped by SIGHUP, the terminal was closed',
+  sigint: 'stopped by SIGINT (Ctrl-C)',
+  sigterm: 'stopped by SIGTERM',
+};
 
 /** Base of every error this package throws on purpose: `code` is stable, `exitCode` is what the CLI ends with. */
 export class Mnv2Error extends Error {
@@ -81,13 +97,14 @@ export class DivergedError extends Mnv2Error {
   }
 }
 
-/** libtorch or the engine failed; `modulePath` names the module whose node was running. */
+/** libtorch or the engine failed, or memory ran out (code OUT_OF_MEMORY); `modulePath` names the module whose node was running. */
 export class TorchError extends Mnv2Error {
   constructor(
     message: string,
     code: string,
     readonly modulePath = '',
   ) {
-    super(modulePath ? `${message} (in '${modulePath}')` : message, code);
+    const exitCode = code === 'OUT_OF_MEMORY' ? EXIT.memory : EXIT.failure;
+    super(modulePath ? `${message} (in '${modulePath}')` : message, code, exitCode);
   }
 }

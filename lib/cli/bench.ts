@@ -1,6 +1,5 @@
 // `mnv2-torch bench`: how fast this machine is, as a table or one JSON line. The measuring is bench/'s.
 import os from 'node:os';
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { native } from '../native/load.js';
 import { UsageError } from '../errors.js';
 import {
@@ -12,24 +11,34 @@ import {
 } from '../bench/depthwise.js';
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
 import { resolveDevice } from '../engine/engine.js';
-import type { DepthwiseRoute } from '../graph/ops.js';
-import { ARCHITECTURES, createModel, type Arch } from '../models/registry.js';
-import { builtInArch, loadCheckpoint } from '../weights/checkpoint.js';
+import { createModel } from '../models/registry.js';
+import { loadCheckpoint } from '../weights/checkpoint.js';
+import { define } from './command.js';
+import { archFlag, batchSizeFlag, deviceFlag, precisionFlag, sizeFlag, threadsFlag, widthFlag } from './flags.js';
+import { namedNetwork } from './network.js';
+import { choice, flag, optionalPath, whole, type Values } from './options.js';
 
-interface BenchArguments {
-  what: 'network' | 'depthwise';
-  arch?: Arch;
-  width?: number;
-  weights?: string;
-  size?: number;
-  batchSize: number;
-  precision: 'fp32' | 'bf16';
-  device: string;
-  threads?: number;
-  route?: DepthwiseRoute;
-  n: number;
-  json: boolean;
-}
+const operands = {
+  what: choice(['network', 'depthwise'] as const, {
+    default: 'network',
+    describe: 'inference and training steps, or every depthwise convolution on each route',
+  }),
+};
+const options = {
+  arch: archFlag(),
+  width: widthFlag(),
+  weights: optionalPath({ describe: 'a checkpoint: its network and image size are timed' }),
+  size: sizeFlag({ least: 32, describe: 'side of the images, pixels (default 224, or what the weights say)' }),
+  batchSize: batchSizeFlag({ least: 2, default: 16, describe: 'images a step' }),
+  precision: precisionFlag(),
+  device: deviceFlag({ default: 'auto' }),
+  threads: threadsFlag(),
+  route: choice(['cudnn', 'native', 'fused'] as const, {
+    describe: 'depthwise: this route alone (default: each the device has)',
+  }),
+  n: whole({ least: 1, default: 7, describe: 'samples of each figure' }),
+  json: flag({ describe: 'one JSON line' }),
+};
 
 /** What every figure depends on besides the options. */
 function machine(): Record<string, unknown> {
@@ -73,13 +82,7 @@ async function drain<Row, End>(rows: AsyncGenerator<Row, End>, each: (row: Row) 
   }
 }
 
-async function handler(a: BenchArguments): Promise<void> {
-  const whole = (name: string, value: number, least: number): void => {
-    if (!Number.isInteger(value) || value < least)
-      throw new UsageError(`--${name}: expected a whole number of at least ${least}, got ${value}`);
-  };
-  whole('batch-size', a.batchSize, 2);
-  whole('n', a.n, 1);
+async function run(a: Values<typeof operands> & Values<typeof options>): Promise<void> {
   const device = resolveDevice(a.device);
   const line = (text: string): void => {
     if (!a.json) process.stdout.write(`${text}\n`);
@@ -106,7 +109,6 @@ async function handler(a: BenchArguments): Promise<void> {
     if (a.route && !routes.includes(a.route))
       throw new UsageError(`--route ${a.route}: expected one of ${routes.join(', ')} on ${device}`);
     const size = a.size ?? 224;
-    whole('size', size, 32);
     settings = { size, batchSize: a.batchSize };
     line(
       `depthwise 3x3 convolutions of MobileNetV2, ${size} px, batch ${a.batchSize}, on ${device}\n${DEPTHWISE_HEAD}`,
@@ -116,13 +118,11 @@ async function handler(a: BenchArguments): Promise<void> {
     found = end;
   } else {
     if (a.route !== undefined) throw new UsageError("--route belongs to 'bench depthwise'");
-    const checkpoint = a.weights ? await loadCheckpoint(a.weights) : undefined;
-    const arch = a.arch ?? (checkpoint && builtInArch(checkpoint)) ?? 'mobilenet_v2';
-    const { numClasses: classes = 21, ...options } = checkpoint?.options ?? {};
+    const checkpoint = a.weights === undefined ? undefined : await loadCheckpoint(a.weights);
+    const { arch, options: network } = namedNetwork(a, checkpoint);
+    const classes = checkpoint?.options.numClasses ?? 21;
     const size = a.size ?? checkpoint?.preprocess?.size ?? 224;
-    whole('size', size, 32);
-    const model = () =>
-      createModel(arch, { ...options, numClasses: classes, ...(a.width !== undefined && { widthMult: a.width }) });
+    const model = () => createModel(arch, { ...network, numClasses: classes });
     settings = { arch, model: model().options, size, batchSize: a.batchSize, precision: a.precision };
     line(`${arch}, ${size} px, ${a.precision}, on ${device}`);
     found = await drain(benchNetwork({ ...shared, model, classes, size, precision: a.precision }), show(networkLine));
@@ -130,31 +130,10 @@ async function handler(a: BenchArguments): Promise<void> {
   if (a.json) process.stdout.write(`${JSON.stringify({ bench: a.what, ...machine(), ...found, ...settings, rows })}\n`);
 }
 
-export const command: CommandModule<object, BenchArguments> = {
-  command: 'bench [what]',
+export const command = define({
+  usage: 'bench [what]',
   describe: 'how fast this machine runs and trains a network',
-  builder: ((y: Argv) =>
-    y
-      .positional('what', {
-        choices: ['network', 'depthwise'] as const,
-        default: 'network' as const,
-        describe: 'inference and training steps, or every depthwise convolution on each route',
-      })
-      .options({
-        arch: { choices: ARCHITECTURES, describe: 'network (default mobilenet_v2, or what the weights say)' },
-        width: { type: 'number', describe: 'width multiplier (default 1, or what the weights say)' },
-        weights: { type: 'string', describe: 'a checkpoint: its network and image size are timed' },
-        size: { type: 'number', describe: 'side of the images, pixels (default 224, or what the weights say)' },
-        'batch-size': { type: 'number', default: 16, describe: 'images a step' },
-        precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const },
-        device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
-        threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
-        route: {
-          choices: ['cudnn', 'native', 'fused'] as const,
-          describe: 'depthwise: this route alone (default: each the device has)',
-        },
-        n: { type: 'number', default: 7, describe: 'samples of each figure' },
-        json: { type: 'boolean', default: false, describe: 'one JSON line' },
-      })) as never,
-  handler: (a: ArgumentsCamelCase<BenchArguments>) => handler(a),
-};
+  operands,
+  options,
+  run,
+});

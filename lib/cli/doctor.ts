@@ -4,10 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { EXIT } from '../errors.js';
 import { addonFile } from '../native/load.js';
 import type { BuildInfo, Native } from '../native/wire.js';
+import { define } from './command.js';
+import { flag } from './options.js';
 
 interface Setup {
   libtorch?: { root: string; version: string; source: string; cuda: boolean };
@@ -173,13 +174,14 @@ function text(r: Report): string {
   ].join('\n');
 }
 
-export const command: CommandModule<object, { json: boolean }> = {
-  command: 'doctor',
+export const command = define({
+  usage: 'doctor',
   describe: 'check the installation: versions, devices, one real convolution',
-  builder: ((y: Argv) => y.options({ json: { type: 'boolean', default: false } })) as never,
-  handler: (a: ArgumentsCamelCase<{ json: boolean }>) => {
+  operands: {},
+  options: { json: flag({ describe: 'one JSON line' }) },
+  run: (a) => {
     const report = examine();
     process.stdout.write(a.json ? `${JSON.stringify(report)}\n` : text(report));
-    if (!report.check.ok) process.exitCode = EXIT.environment;
+    return report.check.ok ? EXIT.ok : EXIT.environment;
   },
-};
+});

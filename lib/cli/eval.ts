@@ -1,21 +1,25 @@
-// `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is train/evaluate.ts.
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
+// `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is infer/evaluate.ts.
 import { DataError } from '../errors.js';
 import { ImageFolder } from '../data/sources/image-folder.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';
+import { define } from './command.js';
+import { deviceFlag, precisionFlag, skipBadFlag } from './flags.js';
+import { flag, optionalPath, path, type Values } from './options.js';
 
-interface EvalArguments {
-  checkpoint: string;
-  data: string;
-  split?: string;
-  device: string;
-  precision: 'fp32' | 'bf16';
-  skipBad: boolean;
-  json: boolean;
-  quiet: boolean;
-}
+const operands = {
+  checkpoint: path({ describe: 'a .safetensors with its classes, or the folder of a run' }),
+  data: path({ describe: 'folder of images, one subfolder a class' }),
+};
+const options = {
+  split: optionalPath({ describe: "a run's split.json: only what was held back from training" }),
+  device: deviceFlag({ default: 'auto' }),
+  precision: precisionFlag(),
+  skipBad: skipBadFlag(),
+  json: flag({ describe: 'one JSON line' }),
+  quiet: flag({ describe: 'no progress' }),
+};
 
 const percent = (v: number): string => (100 * v).toFixed(1).padStart(6);
 
@@ -42,7 +46,7 @@ function table({ accuracy, loss, images, classes, confusion }: Evaluation): stri
   ].join('\n');
 }
 
-async function handler(a: EvalArguments): Promise<void> {
+async function run(a: Values<typeof operands> & Values<typeof options>): Promise<void> {
   const checkpoint = completeCheckpoint(await loadCheckpoint(a.checkpoint));
   const progress = new Progress();
   const since = performance.now();
@@ -54,7 +58,7 @@ async function handler(a: EvalArguments): Promise<void> {
     skipBad: a.skipBad,
     allowOneClass: true,
     onProgress: ({ done, total }) => show('decode images', done, total),
-    ...(a.split && { splitFile: a.split }),
+    ...(a.split !== undefined && { splitFile: a.split }),
   });
   try {
     const unknown = data.classes.filter((c) => !checkpoint.classes.includes(c));
@@ -65,11 +69,12 @@ async function handler(a: EvalArguments): Promise<void> {
     }
     const split = await data.ready();
     // Without a split file every image counts; with one, what was held back from training.
-    const indices = a.split
-      ? split.test.length > 0
-        ? split.test
-        : split.val
-      : Int32Array.from([...split.train, ...split.val, ...split.test]).sort();
+    const indices =
+      a.split !== undefined
+        ? split.test.length > 0
+          ? split.test
+          : split.val
+        : Int32Array.from([...split.train, ...split.val, ...split.test]).sort();
     const own = data.classes.map((c) => checkpoint.classes.indexOf(c));
     const result = await evaluate({
       checkpoint,
@@ -86,20 +91,10 @@ async function handler(a: EvalArguments): Promise<void> {
   }
 }
 
-export const command: CommandModule<object, EvalArguments> = {
-  command: 'eval <checkpoint> <data>',
+export const command = define({
+  usage: 'eval <checkpoint> <data>',
   describe: 'accuracy, per-class figures and confusion of a checkpoint',
-  builder: ((y: Argv) =>
-    y
-      .positional('checkpoint', { type: 'string', describe: 'a .safetensors with its classes' })
-      .positional('data', { type: 'string', describe: 'folder of images, one subfolder a class' })
-      .options({
-        split: { type: 'string', describe: "a run's split.json: only what was held back from training" },
-        device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
-        precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const },
-        'skip-bad': { type: 'boolean', default: false, describe: 'leave unreadable images out instead of stopping' },
-        json: { type: 'boolean', default: false },
-        quiet: { type: 'boolean', default: false },
-      })) as never,
-  handler: (a: ArgumentsCamelCase<EvalArguments>) => handler(a),
-};
+  operands,
+  options,
+  run,
+});

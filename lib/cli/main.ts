@@ -1,9 +1,16 @@
 // The command line's front: finds the command, turns failures into messages and exit codes. Owns no command.
 import { readFileSync } from 'node:fs';
-import yargs, { type CommandModule } from 'yargs';
-import { EXIT, Mnv2Error, UsageError } from '../errors.js';
+import yargs from 'yargs';
+import { EXIT, EXIT_MEANINGS } from '../errors.js';
+import { hideOperands, toYargs, unhide, type Command } from './command.js';
+import { outliveReader, outputLost, report } from './failures.js';
+import { nearest } from './nearest.js';
+import { flagName } from './options.js';
 
-const EPILOGUE = `Exit codes: 0 done, 2 usage, 3 environment (libtorch, device), 4 data (images, checkpoints), 5 diverged, 130/143 stopped by SIGINT/SIGTERM`;
+const EPILOGUE = [
+  'Exit codes:',
+  ...(Object.keys(EXIT) as (keyof typeof EXIT)[]).map((k) => `  ${String(EXIT[k]).padStart(3)}  ${EXIT_MEANINGS[k]}`),
+].join('\n');
 
 /** Loaded when named: start-up is part of how fast `predict` answers. */
 const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
@@ -16,20 +23,22 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   setup: () => import('./setup.js'),
 };
 
-/** Runs one command line; the result is the exit code. */
+/** yargs's own refusals, as opposed to what a command throws. */
+class Misspelt extends Error {}
+
+/**
+ * Runs one command line; the result is the exit code. Failures are written to stderr, never thrown.
+ * @param argv what follows the program's name
+ */
 export async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
-  const named = argv.find((a) => !a.startsWith('-'));
-  const load = named !== undefined ? COMMANDS[named] : undefined;
-  // A reader that has seen enough (`| head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
-  });
-  let failed: string | undefined;
-  const cli = yargs([...argv])
+  const words = hideOperands(argv);
+  const named = words.find((w) => !w.startsWith('-'));
+  const load = named !== undefined && Object.hasOwn(COMMANDS, named) ? COMMANDS[named] : undefined;
+  let code: number = EXIT.ok;
+  const cli = yargs(words)
     .scriptName('mnv2-torch')
     .usage('$0 <command>\n\nFine-tunes and runs MobileNet image classifiers, natively on libtorch.')
     .version(version)
@@ -38,70 +47,50 @@ export async function main(argv: readonly string[]): Promise<number> {
     .demandCommand(1, 'Name a command.')
     .epilogue(EPILOGUE)
     .wrap(Math.min(110, process.stdout.columns || 110))
-    .parserConfiguration({ 'strip-aliased': true })
-    .check((a) => {
-      const twice = Object.keys(a).find((key) => Array.isArray(a[key]) && key !== '_' && key !== 'images');
-      if (twice) throw new UsageError(`--${twice} was given more than once`);
-      return true;
+    // Commands read the words themselves: nothing is turned into numbers, negated or taken apart on the way.
+    .parserConfiguration({
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'boolean-negation': false,
+      'dot-notation': false,
+      'short-option-groups': false,
     })
     .exitProcess(false)
     .fail((message, error) => {
-      if (error) throw error;
-      failed = message;
-      throw new Error(message);
+      throw error === undefined || error.name === 'YError' ? new Misspelt(unhide(message)) : error;
     });
   // The help lists every command; a command line that names one loads that one alone.
   const modules = load ? [await load()] : await Promise.all(Object.values(COMMANDS).map((l) => l()));
-  for (const { command } of modules) cli.command(command as CommandModule);
+  const commands = modules.map(({ command }) => command as Command);
+  const begin = ({ outlivesReader }: Command): void => {
+    if (outlivesReader) outliveReader();
+  };
+  for (const command of commands) cli.command(toYargs(command, begin, (ended) => (code = ended)));
   try {
     await cli.parseAsync();
-    return (process.exitCode as number | undefined) ?? EXIT.ok;
+    return code === EXIT.ok && outputLost() ? EXIT.failure : code;
   } catch (error) {
-    const usage = failed !== undefined;
-    const known = error instanceof Mnv2Error;
-    const { message, stack } = error as Error;
-    // A failure nobody foresaw shows where it came from.
-    process.stderr.write(`mnv2-torch: ${usage || known ? message : (stack ?? message)}\n`);
-    if (usage) {
-      const unknown = /Unknown arguments?: ([\w-]+)/.exec(message)?.[1];
-      const near = unknown && named && load ? nearest(unknown, await flagsOf(named)) : undefined;
-      if (near) process.stderr.write(`Did you mean --${near}?\n`);
-      process.stderr.write(`See: mnv2-torch ${load ? `${named} ` : ''}--help\n`);
-    }
-    return usage ? EXIT.usage : known ? error.exitCode : EXIT.failure;
+    if (!(error instanceof Misspelt)) return report(error);
+    const flags = load ? Object.keys(commands[0]!.options).map(flagName) : [];
+    process.stderr.write(
+      `mnv2-torch: ${misspelt(error.message, argv, flags)}\nSee: mnv2-torch ${load ? `${named} ` : ''}--help\n`,
+    );
+    return EXIT.usage;
   }
 }
 
-async function flagsOf(name: string): Promise<string[]> {
-  const { builder } = (await COMMANDS[name]!()).command as CommandModule;
-  const flags: string[] = [];
-  const collect = new Proxy(
-    {},
-    {
-      get: (_t, key) => (a: unknown) => {
-        if (key === 'options' && typeof a === 'object') flags.push(...Object.keys(a as object));
-        if (key === 'option' && typeof a === 'string') flags.push(a);
-        return collect;
-      },
-    },
-  );
-  if (typeof builder === 'function') void builder(collect as never);
-  return flags;
-}
-
-/** The candidate at the smallest edit distance, when it is small. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const distance = (a: string, b: string): number => {
-    let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-    for (let i = 1; i <= a.length; i++) {
-      const next = [i];
-      for (let j = 1; j <= b.length; j++)
-        next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-      row = next;
-    }
-    return row[b.length]!;
-  };
-  const ranked = candidates.map((c) => [distance(word, c), c] as const).sort((x, y) => x[0] - y[0]);
-  const [best] = ranked;
-  return best && best[0] <= Math.max(2, word.length / 3) ? best[1] : undefined;
+/** yargs's message with each unknown option once, as it was typed, and what it may have meant. */
+function misspelt(message: string, argv: readonly string[], flags: readonly string[]): string {
+  const [, list] = /^Unknown arguments?: (.*)$/.exec(message) ?? [];
+  if (list === undefined) return message;
+  // yargs tells of class-weights as `class-weights, classWeights`.
+  const typed = (word: string): boolean => argv.some((a) => a.replace(/^--?/, '').split('=')[0] === word);
+  const unknown = list.split(', ').filter(typed);
+  if (unknown.length === 0) return message;
+  const dashed = unknown.filter((word) => argv.some((a) => a.startsWith('-') && a.includes(word)));
+  const near = dashed.flatMap((word) => nearest(word, flags) ?? []);
+  return [
+    `Unknown argument${unknown.length > 1 ? 's' : ''}: ${unknown.join(', ')}`,
+    ...(near.length > 0 ? [`Did you mean ${[...new Set(near)].map((f) => `--${f}`).join(', ')}?`] : []),
+  ].join('\n');
 }

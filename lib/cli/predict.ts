@@ -1,58 +1,82 @@
-// `mnv2-torch predict`: photos to labels. The work is train/classifier.ts.
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
-import { EXIT, Mnv2Error } from '../errors.js';
-import { Classifier } from '../infer/classifier.js';
-
-interface PredictArguments {
-  checkpoint: string;
-  images: string[];
-  top: number;
-  device: string;
-  precision: 'fp32' | 'bf16';
-  json: boolean;
-}
+// `mnv2-torch predict`: photos to labels. The work is infer/classifier.ts.
+import { DataError, EXIT, Mnv2Error, UsageError } from '../errors.js';
+import { Classifier, type Prediction } from '../infer/classifier.js';
+import { define } from './command.js';
+import { deviceFlag, precisionFlag } from './flags.js';
+import { flag, path, paths, whole } from './options.js';
 
 /** Files decoded ahead of the network. */
 const AHEAD = 32;
+/** The operand that means standard input. */
+const STDIN = '-';
+/** No encoded photo is larger; what does not end is not read for ever. */
+const MOST_STDIN = 2 ** 29;
 
-async function handler(a: PredictArguments): Promise<void> {
-  using classifier = await Classifier.load(a.checkpoint, { device: a.device, precision: a.precision });
-  let bad = 0;
-  for (let at = 0; at < a.images.length; at += AHEAD) {
-    const some = a.images.slice(at, at + AHEAD);
-    const answers = await Promise.allSettled(some.map((image) => classifier.classify(image, { topK: a.top })));
-    answers.forEach((answer, i) => {
-      const image = some[i]!;
-      if (answer.status === 'rejected') {
-        if (!(answer.reason instanceof Mnv2Error) || answer.reason.exitCode !== EXIT.data) throw answer.reason;
-        bad++;
-        process.stderr.write(`mnv2-torch: ${answer.reason.message}\n`);
-      } else if (a.json) {
-        process.stdout.write(`${JSON.stringify({ image, predictions: answer.value })}\n`);
-      } else {
-        const width = Math.max(...answer.value.map((p) => p.label.length));
-        process.stdout.write(
-          `${image}\n${answer.value.map((p) => `  ${p.label.padEnd(width)}  ${(100 * p.probability).toFixed(1).padStart(5)}%\n`).join('')}`,
-        );
-      }
-    });
+async function readStdin(): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    total += chunk.length;
+    if (total > MOST_STDIN)
+      throw new DataError(`standard input: expected one image, got more than ${MOST_STDIN / 2 ** 20} MiB`, [STDIN]);
   }
-  // The readable images were answered; the exit code says that some were not.
-  if (bad > 0) process.exitCode = EXIT.data;
+  if (total === 0) throw new DataError('standard input: expected one image, got nothing', [STDIN]);
+  return Buffer.concat(chunks);
 }
 
-export const command: CommandModule<object, PredictArguments> = {
-  command: 'predict <checkpoint> <images...>',
+async function answer(classifier: Classifier, image: string, topK: number): Promise<Prediction[]> {
+  if (image !== STDIN) return classifier.classify(image, { topK });
+  const bytes = await readStdin();
+  return classifier.classify(bytes, { topK }).catch((error: unknown) => {
+    // Bytes have no name to complain of.
+    throw error instanceof DataError
+      ? new DataError(error.message.replace(/^image: /, 'standard input: '), [STDIN], { cause: error })
+      : error;
+  });
+}
+
+function table(image: string, predictions: readonly Prediction[]): string {
+  const width = Math.max(...predictions.map((p) => p.label.length));
+  const rows = predictions.map((p) => `  ${p.label.padEnd(width)}  ${(100 * p.probability).toFixed(1).padStart(5)}%\n`);
+  return `${image}\n${rows.join('')}`;
+}
+
+export const command = define({
+  usage: 'predict <checkpoint> <images...>',
   describe: 'classify images',
-  builder: ((y: Argv) =>
-    y
-      .positional('checkpoint', { type: 'string', describe: 'a .safetensors with its classes' })
-      .positional('images', { type: 'string', array: true, describe: 'files sharp can read' })
-      .options({
-        top: { type: 'number', default: 5, describe: 'most probable classes shown' },
-        device: { type: 'string', default: 'cpu', describe: 'auto, cpu, cuda or cuda:n' },
-        precision: { choices: ['fp32', 'bf16'] as const, default: 'fp32' as const },
-        json: { type: 'boolean', default: false, describe: 'one NDJSON line an image' },
-      })) as never,
-  handler: (a: ArgumentsCamelCase<PredictArguments>) => handler(a),
-};
+  operands: {
+    checkpoint: path({ describe: 'a .safetensors with its classes, or the folder of a run' }),
+    images: paths({ describe: "files sharp can read; '-' reads one from standard input" }),
+  },
+  options: {
+    top: whole({ least: 1, default: 5, describe: 'most probable classes shown' }),
+    device: deviceFlag({ default: 'cpu' }),
+    precision: precisionFlag(),
+    json: flag({ describe: 'one NDJSON line an image' }),
+  },
+  run: async (a) => {
+    if (a.images.filter((image) => image === STDIN).length > 1)
+      throw new UsageError("<images>: '-' was given more than once; standard input holds one image");
+    using classifier = await Classifier.load(a.checkpoint, { device: a.device, precision: a.precision });
+    let bad = 0;
+    for (let at = 0; at < a.images.length; at += AHEAD) {
+      const some = a.images.slice(at, at + AHEAD);
+      const answers = await Promise.allSettled(some.map((image) => answer(classifier, image, a.top)));
+      answers.forEach((settled, i) => {
+        const image = some[i]!;
+        if (settled.status === 'fulfilled') {
+          const predictions = settled.value;
+          process.stdout.write(a.json ? `${JSON.stringify({ image, predictions })}\n` : table(image, predictions));
+          return;
+        }
+        const reason: unknown = settled.reason;
+        if (!(reason instanceof Mnv2Error) || reason.exitCode !== EXIT.data) throw reason;
+        bad++;
+        process.stderr.write(`mnv2-torch: ${reason.message}\n`);
+      });
+    }
+    // The readable images were answered; the exit code says that some were not.
+    return bad > 0 ? EXIT.data : EXIT.ok;
+  },
+});

@@ -1,40 +1,31 @@
 // `mnv2-torch summary`: the layer table. The counting is report/summary.ts.
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
-import { UsageError } from '../errors.js';
 import { summarize, summaryTable } from '../report/summary.js';
-import { ARCHITECTURES, createModel, type Arch } from '../models/registry.js';
+import { createModel } from '../models/registry.js';
+import { loadCheckpoint } from '../weights/checkpoint.js';
+import { define } from './command.js';
+import { archFlag, classesFlag, freezeFlag, sizeFlag, widthFlag } from './flags.js';
+import { namedNetwork } from './network.js';
+import { flag, optionalPath } from './options.js';
 
-interface SummaryArguments {
-  arch: Arch;
-  width: number;
-  classes: number;
-  size: number;
-  freeze: string;
-  json: boolean;
-}
-
-export const command: CommandModule<object, SummaryArguments> = {
-  command: 'summary',
+export const command = define({
+  usage: 'summary',
   describe: 'layers, shapes, parameters and multiply-adds of a network',
-  builder: ((y: Argv) =>
-    y.options({
-      arch: { choices: ARCHITECTURES, default: 'mobilenet_v2' as const },
-      width: { type: 'number', default: 1, describe: 'width multiplier' },
-      classes: { type: 'number', default: 21 },
-      size: { type: 'number', default: 224, describe: 'side of the input, pixels' },
-      freeze: {
-        type: 'string',
-        default: 'features',
-        describe: "counted as not trainable: 'features', 'none', or the first n blocks",
-      },
-      json: { type: 'boolean', default: false },
-    })) as never,
-  handler: (a: ArgumentsCamelCase<SummaryArguments>) => {
-    if (!Number.isInteger(a.size) || a.size < 1)
-      throw new UsageError(`--size: expected a whole number of pixels, got ${a.size}`);
-    const model = createModel(a.arch, { numClasses: a.classes, widthMult: a.width });
-    model.freezeBackbone(a.freeze === 'features' || a.freeze === 'none' ? a.freeze : Number(a.freeze));
-    const summary = summarize(model, a.size);
+  operands: {},
+  options: {
+    weights: optionalPath({ describe: 'a checkpoint: its network is shown' }),
+    arch: archFlag(),
+    width: widthFlag(),
+    classes: classesFlag({ describe: 'classes told apart (default 21, or what the weights say)' }),
+    size: sizeFlag({ least: 1, describe: 'side of the input, pixels (default 224, or what the weights say)' }),
+    freeze: freezeFlag({ default: 'features', describe: 'counted as not trainable' }),
+    json: flag({ describe: 'one JSON line' }),
+  },
+  run: async (a) => {
+    const weights = a.weights === undefined ? undefined : await loadCheckpoint(a.weights);
+    const { arch, options } = namedNetwork(a, weights);
+    const numClasses = a.classes ?? weights?.options.numClasses ?? 21;
+    const model = createModel(arch, { ...options, numClasses }).freezeBackbone(a.freeze);
+    const summary = summarize(model, a.size ?? weights?.preprocess?.size ?? 224);
     process.stdout.write(a.json ? `${JSON.stringify(summary)}\n` : summaryTable(summary));
   },
-};
+});

@@ -1,147 +1,84 @@
 // `mnv2-torch train`: options to Trainer, events to bars or NDJSON. The training itself is train/trainer.ts.
 import path from 'node:path';
-import type { Argv, ArgumentsCamelCase, CommandModule } from 'yargs';
-import { EXIT, UsageError } from '../errors.js';
+import { EXIT } from '../errors.js';
 import { AUGMENT_PRESETS } from '../data/augment.js';
 import type { Dataset } from '../data/dataset.js';
 import { resolveDevice } from '../engine/engine.js';
 import { Progress, showTraining } from '../report/progress.js';
-import { ARCHITECTURES, createModel, type Arch, type ModelOptions } from '../models/registry.js';
-import { builtInArch, loadCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { createModel } from '../models/registry.js';
+import { loadCheckpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
 import { OPTIMIZERS, type TrainerOptions } from '../train/recipe.js';
 import { RunFolder } from '../train/run-folder.js';
 import { Trainer } from '../train/trainer.js';
+import { define } from './command.js';
+import {
+  archFlag,
+  batchSizeFlag,
+  deviceFlag,
+  freezeFlag,
+  precisionFlag,
+  seedFlag,
+  sizeFlag,
+  skipBadFlag,
+  threadsFlag,
+  widthFlag,
+} from './flags.js';
+import { namedNetwork } from './network.js';
+import { choice, flag, given, number, optionalPath, whole, type Values } from './options.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
 const DEMO = { size: 64, width: 0.35, epochs: 20, perClass: 100, batchSize: 32, lr: 4e-3, augment: 'basic' } as const;
 
-const builder = (y: Argv): Argv =>
-  y
-    .positional('data', {
-      type: 'string',
-      describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes',
-    })
-    .options({
-      arch: { choices: ARCHITECTURES, describe: 'network (default mobilenet_v2, or what the weights say)' },
-      width: { type: 'number', describe: 'width multiplier (default 1, or what the weights say)' },
-      size: {
-        type: 'number',
-        describe: 'side of the square images are resized to, pixels (default 224, or what the weights say)',
-      },
-      weights: { type: 'string', describe: "pretrained .safetensors, or 'none' (default)" },
-      freeze: {
-        type: 'string',
-        default: 'none',
-        describe: "'features' (train the classifier alone), 'none', or the first n blocks",
-      },
-      epochs: { type: 'number', describe: 'passes over the training images (default 20)' },
-      'batch-size': { type: 'number', describe: 'images a step (default 16)' },
-      optimizer: { choices: OPTIMIZERS, describe: 'default adam' },
-      lr: {
-        type: 'number',
-        describe:
-          'highest learning rate (default: adam 0.002 for a head, 0.0003 for a pretrained backbone, 0.003 from scratch; sgd 0.05, 0.002, 0.05)',
-      },
-      'weight-decay': { type: 'number', describe: "default: the optimizer's own" },
-      'label-smoothing': { type: 'number', default: 0, describe: 'share of the target spread over all classes' },
-      dropout: { type: 'number', describe: 'probability before the classifier (default 0.2)' },
-      'val-split': { type: 'number', default: 0.3, describe: 'share of the images validated on' },
-      seed: {
-        type: 'number',
-        default: 0,
-        describe: 'of the split, the first weights, the order, dropout and augmentation',
-      },
-      device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:n' },
-      threads: { type: 'number', describe: 'CPU threads (default: all cores)' },
-      precision: {
-        choices: ['fp32', 'bf16'] as const,
-        default: 'fp32' as const,
-        describe: 'bf16: convolutions in bfloat16',
-      },
-      augment: {
-        choices: AUGMENT_PRESETS,
-        describe: 'none (default), basic: flips and quarter turns; strong: also crop, shift, rotation, colour',
-      },
-      views: {
-        type: 'number',
-        default: 4,
-        describe: 'augmented views cached per image when a part is frozen; 0: fresh ones every epoch, no cache',
-      },
-      cache: {
-        choices: ['auto', 'off'] as const,
-        default: 'auto' as const,
-        describe: 'keep what the frozen part computes',
-      },
-      'cuda-graph': {
-        choices: ['auto', 'off'] as const,
-        default: 'auto' as const,
-        describe: 'CUDA: capture steps as graphs',
-      },
-      'skip-bad': { type: 'boolean', default: false, describe: 'leave unreadable images out instead of stopping' },
-      out: { type: 'string', describe: 'run folder (default runs/<date>-<arch>)' },
-      json: { type: 'boolean', default: false, describe: 'events as NDJSON on stdout' },
-      quiet: { type: 'boolean', default: false, describe: 'no progress' },
-    });
-
-interface TrainArguments {
-  data?: string;
-  arch?: Arch;
-  width?: number;
-  size?: number;
-  weights?: string;
-  freeze: string;
-  epochs?: number;
-  batchSize?: number;
-  optimizer?: (typeof OPTIMIZERS)[number];
-  lr?: number;
-  weightDecay?: number;
-  labelSmoothing: number;
-  dropout?: number;
-  valSplit: number;
-  seed: number;
-  device: string;
-  threads?: number;
-  precision: 'fp32' | 'bf16';
-  augment?: (typeof AUGMENT_PRESETS)[number];
-  views: number;
-  cache: 'auto' | 'off';
-  cudaGraph: 'auto' | 'off';
-  skipBad: boolean;
-  out?: string;
-  json: boolean;
-  quiet: boolean;
-}
-
-/** Keys with a value: an absent flag leaves the default to whoever has it. */
-function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, v]) => v !== undefined)) as never;
-}
-
-function parseFreeze(text: string): 'features' | 'none' | number {
-  if (text === 'features' || text === 'none') return text;
-  if (/^\d+$/.test(text)) return Number(text);
-  throw new UsageError(`--freeze: expected features, none or a number of blocks, got '${text}'`);
-}
-
-/** The model's options: the weights' own, where they say; a flag that contradicts them is refused. */
-function modelOptions(a: TrainArguments, weights: Checkpoint | undefined): { arch: Arch; options: ModelOptions } {
-  const contradiction = (flag: string, said: unknown, has: unknown): never => {
-    throw new UsageError(
-      `--${flag} ${String(said)}: the weights in ${weights!.file} are for ${String(has)}; leave the flag out or use other weights`,
-    );
-  };
-  const arch = weights && builtInArch(weights);
-  if (a.arch && arch && a.arch !== arch) contradiction('arch', a.arch, arch);
-  const width = weights?.options.widthMult;
-  if (a.width !== undefined && width !== undefined && a.width !== width) contradiction('width', a.width, width);
-  const { numClasses, ...rest } = weights?.options ?? {};
-  void numClasses;
-  return {
-    arch: a.arch ?? arch ?? 'mobilenet_v2',
-    options: { ...rest, ...given({ widthMult: a.width, dropout: a.dropout }) },
-  };
-}
+const operands = {
+  data: optionalPath({
+    describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes',
+  }),
+};
+const options = {
+  arch: archFlag(),
+  width: widthFlag(),
+  size: sizeFlag({
+    least: 32,
+    describe: 'side of the square images are resized to, pixels (default 224, or what the weights say)',
+  }),
+  weights: optionalPath({ describe: "pretrained .safetensors or the folder of a run, or 'none' (default)" }),
+  freeze: freezeFlag({
+    default: 'none',
+    describe: 'features: train the classifier alone; a number: all but the first n blocks',
+  }),
+  epochs: whole({ least: 1, describe: 'passes over the training images (default 20)' }),
+  batchSize: batchSizeFlag({ least: 1, describe: 'images a step (default 16)' }),
+  optimizer: choice(OPTIMIZERS, { describe: 'default adam' }),
+  lr: number({
+    above: 0,
+    describe:
+      'highest learning rate (default: adam 0.002 for a head, 0.0003 for a pretrained backbone, 0.003 from scratch; sgd 0.05, 0.002, 0.05)',
+  }),
+  weightDecay: number({ least: 0, describe: "default: the optimizer's own" }),
+  labelSmoothing: number({ least: 0, below: 1, default: 0, describe: 'share of the target spread over all classes' }),
+  dropout: number({ least: 0, below: 1, describe: 'probability before the classifier (default 0.2)' }),
+  valSplit: number({ above: 0, below: 1, default: 0.3, describe: 'share of the images validated on' }),
+  seed: seedFlag({ describe: 'of the split, the first weights, the order, dropout and augmentation' }),
+  device: deviceFlag({ default: 'auto' }),
+  threads: threadsFlag(),
+  precision: precisionFlag(),
+  augment: choice(AUGMENT_PRESETS, {
+    describe: 'default none; basic: flips and quarter turns; strong: also crop, shift, rotation, colour',
+  }),
+  views: whole({
+    least: 0,
+    default: 4,
+    describe: 'augmented views cached per image when a part is frozen; 0: fresh ones every epoch, no cache',
+  }),
+  cache: choice(['auto', 'off'] as const, { default: 'auto', describe: 'keep what the frozen part computes' }),
+  cudaGraph: choice(['auto', 'off'] as const, { default: 'auto', describe: 'CUDA: capture steps as graphs' }),
+  skipBad: skipBadFlag(),
+  out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
+  json: flag({ describe: 'events as NDJSON on stdout' }),
+  quiet: flag({ describe: 'no progress' }),
+};
+type TrainArguments = Values<typeof operands> & Values<typeof options>;
 
 async function openData(
   a: TrainArguments,
@@ -167,7 +104,7 @@ function runFolder(a: TrainArguments, arch: string): string {
   return path.join('runs', `${stamp}-${arch}`);
 }
 
-async function handler(a: TrainArguments): Promise<void> {
+async function run(a: TrainArguments): Promise<number> {
   const demo = a.data === undefined;
   const print = (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`);
   const progress = new Progress();
@@ -178,14 +115,14 @@ async function handler(a: TrainArguments): Promise<void> {
     if (a.json && event.event !== 'progress') print(event);
   };
   const weights = a.weights && a.weights !== 'none' ? await loadCheckpoint(a.weights) : undefined;
-  const { arch, options } = modelOptions(demo && !weights ? { ...a, width: a.width ?? DEMO.width } : a, weights);
+  const { arch, options: network } = namedNetwork(
+    demo && !weights ? { ...a, width: a.width ?? DEMO.width } : a,
+    weights,
+  );
   const size = a.size ?? weights?.preprocess?.size ?? (demo ? DEMO.size : 224);
-  if (!Number.isInteger(size) || size < 32)
-    throw new UsageError(`--size: expected a whole number of at least 32 pixels, got ${size}`);
 
   // What can be refused is refused before the images are decoded.
   const device = resolveDevice(a.device);
-  const freeze = parseFreeze(a.freeze);
   const out = runFolder(a, arch);
   await RunFolder.check(out);
 
@@ -201,9 +138,9 @@ async function handler(a: TrainArguments): Promise<void> {
   process.on('SIGINT', onInt).on('SIGTERM', onTerm);
   const data = await openData(a, size, draw, abort.signal);
   try {
-    const model = createModel(arch, { ...options, numClasses: data.classes.length });
+    const model = createModel(arch, { ...network, numClasses: data.classes.length });
     const trainerOptions: TrainerOptions = {
-      freeze,
+      freeze: a.freeze,
       labelSmoothing: a.labelSmoothing,
       seed: a.seed,
       device,
@@ -251,12 +188,14 @@ async function handler(a: TrainArguments): Promise<void> {
     process.off('SIGINT', onInt).off('SIGTERM', onTerm);
     data.dispose();
   }
-  if (signalled !== undefined) process.exitCode = signalled;
+  return signalled ?? EXIT.ok;
 }
 
-export const command: CommandModule<object, TrainArguments> = {
-  command: 'train [data]',
+export const command = define({
+  usage: 'train [data]',
   describe: 'fine-tune or train a classifier',
-  builder: builder as never,
-  handler: (a: ArgumentsCamelCase<TrainArguments>) => handler(a),
-};
+  operands,
+  options,
+  outlivesReader: true,
+  run,
+});

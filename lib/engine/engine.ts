@@ -12,6 +12,9 @@ export interface EngineOptions {
   threads?: number;
 }
 
+/** Threads beyond a few a core only wait for each other; thousands take minutes to start, and cannot be interrupted. */
+export const MOST_THREADS = 4 * os.availableParallelism();
+
 /** 'auto' | 'cpu' | 'cuda' | 'cuda:n' -> 'cpu' | 'cuda:n'. Fails, saying why, when a CUDA device is asked for and absent. */
 export function resolveDevice(device: string): string {
   const match = /^(auto|cpu|cuda(?::(\d+))?)$/.exec(device);
@@ -45,8 +48,10 @@ export class Engine {
    */
   constructor(options: EngineOptions = {}) {
     const { device = 'cpu', threads = os.availableParallelism() } = options;
-    if (!Number.isInteger(threads) || threads < 1)
-      throw new UsageError(`threads: expected a whole number of at least 1, got ${threads}`);
+    if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
+      throw new UsageError(
+        `threads: expected a whole number of at least 1 and at most ${MOST_THREADS} (four a core), got ${threads}`,
+      );
     const resolved = resolveDevice(device);
     this.native = checked(() => new (native().Engine)({ device: resolved, threads }));
   }

@@ -32,7 +32,10 @@ describe('usage', () => {
     [['train', 'images', '--lr', '1', '--lr', '2'], /--lr was given more than once/],
     [['train', 'images', '--freeze', 'all'], /--freeze: expected features, none or a number/],
     [['train', 'images', '--size', '8'], /--size: expected a whole number of at least 32/],
-    [['train', 'images', '--optimizer', 'adm'], /Invalid values/],
+    [
+      ['train', 'images', '--optimizer', 'adm'],
+      /--optimizer: expected sgd, adam, adamw or rmsprop, got 'adm'\. Did you mean adam\?/,
+    ],
     [['train', 'images', '--epochs', '0'], /epochs: expected a whole number of at least 1, got 0/],
     [
       ['train', 'images', '--out', 'images/beach/0.png'],
@@ -46,7 +49,7 @@ describe('usage', () => {
       /--route cudnn: expected one of native, fused on cpu/,
     ],
     [['bench', '--route', 'fused'], /--route belongs to 'bench depthwise'/],
-    [['summary', '--width', '-1'], /widthMult: expected a number above 0/],
+    [['summary', '--width', '-1'], /--width: expected a number above 0 and at most 32, got -1/],
   ])('%j ends with 2 and says why', (args, message) => {
     const { status, stderr } = run(...args);
     expect(stderr).toMatch(message);

@@ -1,0 +1,48 @@
+// Options that several commands take, with their bounds. Bounds are where a typing error ends and a wish begins: beyond
+// them a network does not fit into any machine, and finding that out would take minutes.
+import { MOST_THREADS } from '../engine/engine.js';
+import { ARCHITECTURES } from '../models/registry.js';
+import { choice, flag, number, whole, word } from './options.js';
+
+/** Side of an image, pixels. */
+export const MOST_SIZE = 4096;
+const MOST_WIDTH = 32;
+const MOST_CLASSES = 1_000_000;
+const MOST_BATCH = 65_536;
+
+const ARCH = 'network (default mobilenet_v2, or what the weights say)';
+const WIDTH = 'width multiplier (default 1, or what the weights say)';
+export const archFlag = () => choice(ARCHITECTURES, { describe: ARCH });
+export const widthFlag = () => number({ above: 0, most: MOST_WIDTH, describe: WIDTH });
+export const sizeFlag = (o: { least: number; describe: string }) => whole({ most: MOST_SIZE, ...o });
+export const classesFlag = (o: { describe: string }) => whole({ least: 1, most: MOST_CLASSES, ...o });
+export const batchSizeFlag = <D extends number | undefined = undefined>(o: {
+  least: number;
+  describe: string;
+  default?: D;
+}) => whole<D>({ most: MOST_BATCH, ...o });
+export const seedFlag = (o: { describe: string }) =>
+  whole({ least: 0, most: Number.MAX_SAFE_INTEGER, default: 0, ...o });
+
+/** The device is looked for when it is used; its name is checked here. */
+export const deviceFlag = (o: { default: 'auto' | 'cpu' }) =>
+  word<string, string>({
+    expected: 'auto, cpu, cuda or cuda:n',
+    parse: (typed) => (/^(auto|cpu|cuda(:\d+)?)$/.test(typed) ? typed : undefined),
+    describe: 'where it runs',
+    ...o,
+  });
+export const threadsFlag = () => whole({ least: 1, most: MOST_THREADS, describe: 'CPU threads (default: all cores)' });
+export const precisionFlag = () =>
+  choice(['fp32', 'bf16'] as const, { default: 'fp32', describe: 'bf16: convolutions in bfloat16' });
+
+type Freeze = 'features' | 'none' | number;
+export const freezeFlag = (o: { default: 'features' | 'none'; describe: string }) =>
+  word<Freeze, Freeze>({
+    expected: 'features, none or a number of blocks',
+    parse: (typed) =>
+      typed === 'features' || typed === 'none' ? typed : /^\d{1,3}$/.test(typed) ? Number(typed) : undefined,
+    ...o,
+  });
+
+export const skipBadFlag = () => flag({ describe: 'leave unreadable images out instead of stopping' });

@@ -1,0 +1,26 @@
+// Which network a command line means: flags, or what a checkpoint says of itself. A contradiction is refused.
+import { UsageError } from '../errors.js';
+import type { Arch, ModelOptions } from '../models/registry.js';
+import { builtInArch, type Checkpoint } from '../weights/checkpoint.js';
+import { given } from './options.js';
+
+/** Architecture and options without the number of classes, which the data or another flag gives. */
+export function namedNetwork(
+  flags: { arch?: Arch | undefined; width?: number | undefined; dropout?: number | undefined },
+  weights?: Checkpoint,
+): { arch: Arch; options: Omit<ModelOptions, 'numClasses'> } {
+  const contradiction = (flag: string, said: unknown, has: unknown): never => {
+    throw new UsageError(
+      `--${flag} ${String(said)}: the weights in ${weights!.file} are for ${String(has)}; leave the flag out or use other weights`,
+    );
+  };
+  const { numClasses: _, ...rest } = weights?.options ?? {};
+  const arch = weights && builtInArch(weights);
+  if (flags.arch && arch && flags.arch !== arch) contradiction('arch', flags.arch, arch);
+  if (flags.width !== undefined && rest.widthMult !== undefined && flags.width !== rest.widthMult)
+    contradiction('width', flags.width, rest.widthMult);
+  return {
+    arch: flags.arch ?? arch ?? 'mobilenet_v2',
+    options: { ...rest, ...given({ widthMult: flags.width, dropout: flags.dropout }) },
+  };
+}

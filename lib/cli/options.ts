@@ -1,0 +1,162 @@
+// Options of the command line: what each takes, how it is described, and how typed text becomes a checked value.
+// Owns no option itself; commands declare theirs with these, and those they share are in flags.ts.
+import { UsageError } from '../errors.js';
+import { nearest } from './nearest.js';
+
+/** One option or operand. Made by the functions below; its key in a command's table is its name in camelCase. */
+export interface Option<T> {
+  readonly describe: string;
+  /** what may be typed, as it reads after 'expected'; '' for switches */
+  readonly expected: string;
+  /** a switch takes no value, a list takes several words, anything else one word, once */
+  readonly kind: 'switch' | 'value' | 'list';
+  /** the value where nothing was typed */
+  readonly absent: T;
+  /** @throws UsageError that says what was expected and what was typed; it does not know the option's name */
+  read(typed: string): T;
+}
+export type Options = Readonly<Record<string, Option<unknown>>>;
+/** The values of a table of options, by the same keys. */
+export type Values<O extends Options> = { [K in keyof O]: O[K] extends Option<infer T> ? T : never };
+
+interface Described<D> {
+  describe: string;
+  /** shown in the help; without one the value is undefined where nothing was typed */
+  default?: D;
+}
+/** Bounds of a number: `above` and `below` are not reached, `least` and `most` are. */
+export interface Range {
+  above?: number;
+  least?: number;
+  below?: number;
+  most?: number;
+}
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+/** Numbers as they were typed, anything else in quotes. */
+const quoted = (typed: string): string => (NUMBER.test(typed) ? typed : `'${typed}'`);
+const refuse = (expected: string, typed: string, hint = ''): never => {
+  throw new UsageError(`expected ${expected}, got ${quoted(typed)}${hint}`);
+};
+
+function within(value: number, { above = -Infinity, least = -Infinity, below = Infinity, most = Infinity }: Range) {
+  return value > above && value >= least && value < below && value <= most;
+}
+
+/** 'a number above 0 and at most 10' */
+function ranged(what: string, { above, least, below, most }: Range): string {
+  const low = above !== undefined ? ` above ${above}` : least !== undefined ? ` of at least ${least}` : '';
+  const high = below !== undefined ? ` below ${below}` : most !== undefined ? ` at most ${most}` : '';
+  return `${what}${low}${low && high ? ' and' : ''}${high}`;
+}
+
+/** A number within a range. */
+export function number<D extends number | undefined = undefined>(
+  o: Range & Described<D>,
+): Option<number | (undefined extends D ? undefined : number)> {
+  const expected = ranged('a number', o);
+  const read = (typed: string): number => {
+    const value = NUMBER.test(typed) ? Number(typed) : NaN;
+    return Number.isFinite(value) && within(value, o) ? value : refuse(expected, typed);
+  };
+  return { describe: o.describe, expected, kind: 'value', absent: o.default as never, read };
+}
+
+/** A whole number within a range; never one that a double does not hold exactly. */
+export function whole<D extends number | undefined = undefined>(
+  o: Omit<Range, 'above' | 'below'> & Described<D>,
+): Option<number | (undefined extends D ? undefined : number)> {
+  const expected = ranged('a whole number', o);
+  const read = (typed: string): number => {
+    const value = NUMBER.test(typed) ? Number(typed) : NaN;
+    if (Number.isSafeInteger(value) && within(value, o)) return value;
+    const tooLarge = value > Number.MAX_SAFE_INTEGER && o.most === undefined;
+    return refuse(tooLarge ? ranged('a whole number', { ...o, most: Number.MAX_SAFE_INTEGER }) : expected, typed);
+  };
+  return { describe: o.describe, expected, kind: 'value', absent: o.default as never, read };
+}
+
+/** One of a few words. */
+export function choice<V extends string, D extends V | undefined = undefined>(
+  values: readonly V[],
+  o: Described<D>,
+): Option<V | (undefined extends D ? undefined : V)> {
+  const expected = listed(values);
+  const read = (typed: string): V => {
+    if ((values as readonly string[]).includes(typed)) return typed as V;
+    const near = nearest(typed, values);
+    return refuse(expected, typed, near ? `. Did you mean ${near}?` : '');
+  };
+  return { describe: o.describe, expected, kind: 'value', absent: o.default as never, read };
+}
+
+/** Text of a form of its own: `parse` gives its value, or undefined for what is refused. */
+export function word<T, D extends T | undefined = undefined>(
+  o: Described<D> & { expected: string; parse: (typed: string) => T | undefined },
+): Option<T | (undefined extends D ? undefined : T)> {
+  const read = (typed: string): T => o.parse(typed) ?? refuse(o.expected, typed);
+  return { describe: o.describe, expected: o.expected, kind: 'value', absent: o.default as never, read };
+}
+
+const readPath = (typed: string): string => (typed === '' ? refuse('a path', typed) : typed);
+
+/** A file or folder that may be left out. */
+export function optionalPath(o: { describe: string }): Option<string | undefined> {
+  return { describe: o.describe, expected: 'a path', kind: 'value', absent: undefined, read: readPath };
+}
+
+/** A file or folder that the command's usage demands. */
+export function path(o: { describe: string }): Option<string> {
+  return { describe: o.describe, expected: 'a path', kind: 'value', absent: '', read: readPath };
+}
+
+/** Files, one or more. */
+export function paths(o: { describe: string }): Option<string[]> {
+  return { describe: o.describe, expected: 'paths', kind: 'list', absent: [], read: (typed) => [readPath(typed)] };
+}
+
+/** On when it is given. */
+export function flag(o: { describe: string }): Option<boolean> {
+  return { describe: o.describe, expected: '', kind: 'switch', absent: false, read: () => true };
+}
+
+/** 'a, b or c' */
+export function listed(values: readonly string[]): string {
+  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+}
+
+/** batchSize -> batch-size: an option as it is typed. */
+export const flagName = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+/** Keys with a value: an absent option leaves the default to whoever has it. */
+export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, v]) => v !== undefined)) as never;
+}
+
+/**
+ * Reads every option of a table from what was typed.
+ * @param typed words by flag name; lists and what was typed twice are arrays
+ * @param label how an option is named in messages
+ * @returns the values, and one message for each that cannot be used
+ */
+export function readOptions<O extends Options>(
+  options: O,
+  typed: Readonly<Record<string, unknown>>,
+  label: (key: string) => string,
+): { values: Values<O>; problems: string[] } {
+  const problems: string[] = [];
+  const entries = Object.entries(options).map(([key, option]): [string, unknown] => {
+    const came = typed[flagName(key)];
+    try {
+      if (option.kind === 'switch') return [key, came === true];
+      if (option.kind === 'list') return [key, (came as string[]).flatMap((w) => option.read(w) as string[])];
+      if (Array.isArray(came)) problems.push(`${label(key)} was given more than once`);
+      else if (came !== undefined) return [key, option.read(came as string)];
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      problems.push(`${label(key)}: ${error.message}`);
+    }
+    return [key, option.absent];
+  });
+  return { values: Object.fromEntries(entries) as Values<O>, problems };
+}
