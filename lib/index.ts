@@ -15,6 +15,7 @@ export {
   parameter,
   Tensor,
   tensorData,
+  type Attrs,
   type DType,
   type HostArray,
   type Shape,
@@ -60,14 +61,17 @@ export {
   type PoolOptions,
   type ReduceOptions,
 } from './graph/ops.js';
+export type { MarkerName, NodeName, OpName } from './graph/op-names.js';
+export type { Attr, LoopResult } from './native/wire.js';
+export type { Uniform } from './random.js';
 export { Engine, type EngineOptions } from './engine/engine.js';
 export { ImageStore, type ImageStoreOptions } from './engine/images.js';
 export { RowStore } from './engine/rows.js';
 export { Weights, type NamedData, type WeightSource } from './engine/weights.js';
 export { compile, Program, type Binding, type CompileOptions, type LoopOptions } from './engine/program.js';
 export { splitFrozen, type Partition } from './graph/partition.js';
-export { adam, adamw, rmsprop, sgd, type OptimizerSpec } from './engine/optimizer.js';
-export { Module, Parameter, Sequential } from './nn/module.js';
+export { adam, adamw, rmsprop, sgd, type AdamOptions, type OptimizerSpec } from './engine/optimizer.js';
+export { Module, Parameter, Sequential, type ParameterKind } from './nn/module.js';
 export {
   BatchNorm2d,
   Conv2d,
@@ -91,12 +95,12 @@ export { loadWeights, type LoadReport } from './weights/load.js';
 export { type Dataset, type Split } from './data/dataset.js';
 export { decodeImage } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
-export { syntheticScenes } from './data/sources/synthetic.js';
+export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';
 export { augmentPreset, type Augment, type AugmentPreset } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
-export { completeCheckpoint, loadCheckpoint, type Checkpoint } from './weights/checkpoint.js';
-export { evaluate, type Evaluation } from './infer/evaluate.js';
+export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';
+export { evaluate, type EvaluateOptions, type Evaluation } from './infer/evaluate.js';
 export {
   Classifier,
   type Classified,

@@ -15,7 +15,9 @@ import type { NativeAugment } from '../native/wire.js';
  */
 export type Augment = NativeAugment;
 
+/** Names `augmentPreset` and `--augment` know. */
 export const AUGMENT_PRESETS = ['none', 'basic', 'strong'] as const;
+/** A name of a ready-made augmentation; `basic` turns and flips, `strong` also changes scale and colours. */
 export type AugmentPreset = (typeof AUGMENT_PRESETS)[number];
 
 const IDENTITY: Augment = {

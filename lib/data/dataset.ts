@@ -30,6 +30,7 @@ export interface Dataset {
   packed(count: number): Promise<void>;
   /** resolves when every row does, with the split; rejects with a DataError that lists all bad files */
   ready(): Promise<Split>;
+  /** Stops decoding and frees the pixels. Idempotent. */
   dispose(): void;
 }
 

@@ -5,6 +5,7 @@ import { checked, settled } from '../native/failures.js';
 import { native } from '../native/load.js';
 import type { NativeEngine } from '../native/wire.js';
 
+/** Where an engine runs, and on how many threads. */
 export interface EngineOptions {
   /** 'cpu', 'cuda' or 'cuda:n'; 'auto' takes the first CUDA device when libtorch sees one. Default 'cpu'. */
   device?: string;
@@ -61,9 +62,11 @@ export class Engine {
     return (Engine.#default ??= new Engine());
   }
 
+  /** 'cpu' or 'cuda:n'. */
   get device(): string {
     return this.native.device;
   }
+  /** Threads of one op on the CPU. */
   get threads(): number {
     return this.native.threads;
   }
@@ -79,6 +82,7 @@ export class Engine {
   dispose(): void {
     this.native.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -3,6 +3,7 @@ import { checked } from '../native/failures.js';
 import { native } from '../native/load.js';
 import type { NativeAugment, NativeImageStore } from '../native/wire.js';
 
+/** Size and place of an image store; sides in pixels. */
 export interface ImageStoreOptions {
   /** number of images */
   count: number;
@@ -33,15 +34,19 @@ export class ImageStore {
     this.native = checked(() => new (native().ImageStore)(options));
   }
 
+  /** Number of images. */
   get count(): number {
     return checked(() => this.native.count);
   }
+  /** Pixels. */
   get height(): number {
     return checked(() => this.native.height);
   }
+  /** Pixels. */
   get width(): number {
     return checked(() => this.native.width);
   }
+  /** Bytes a pixel. */
   get channels(): number {
     return checked(() => this.native.channels);
   }
@@ -72,6 +77,7 @@ export class ImageStore {
   dispose(): void {
     this.native.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

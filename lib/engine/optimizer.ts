@@ -23,10 +23,15 @@ export function sgd({ momentum = 0, nesterov = false, weightDecay = 0 } = {}): O
   return { kind: 'sgd', momentum, nesterov, weightDecay };
 }
 
-interface AdamOptions {
+/** Settings of adam and adamw, by the names of the papers. */
+export interface AdamOptions {
+  /** decay of the mean of gradients (default 0.9) */
   beta1?: number;
+  /** decay of the mean of their squares (default 0.999) */
   beta2?: number;
+  /** added to the divisor (default 1e-8) */
   eps?: number;
+  /** default 0; 0.01 for adamw */
   weightDecay?: number;
 }
 

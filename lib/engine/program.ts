@@ -19,6 +19,7 @@ import type { Weights } from './weights.js';
 import { topological } from '../graph/order.js';
 import { evaluateWith, type Tensor } from '../graph/tensor.js';
 
+/** How a graph is made into a program. */
 export interface CompileOptions {
   /** values of the parameters and buffers the graph names; needed when it has any */
   weights?: Weights;
@@ -46,14 +47,19 @@ export type Binding =
     }
   | { rows: RowStore; offset?: number };
 
+/** A run over many batches in one job. */
 export interface LoopOptions {
   /** example indices in visiting order; they index every bound store */
   order: Int32Array;
+  /** examples a step; the last step takes what is left */
   batchSize: number;
+  /** how each input of the graph is filled */
   bind: Record<string, Binding>;
   /** learning rate of each step, or one for all; absent: nothing is updated */
   lr?: number | Float64Array;
+  /** steps taken before this loop: seeds dropout together with `seed` (default 0) */
   firstStep?: number;
+  /** of dropout (default 0) */
   seed?: number;
   /** scalar outputs to return as one number a step */
   stack?: string[];
@@ -63,9 +69,11 @@ export interface LoopOptions {
   into?: Record<string, { store: RowStore; offset?: number }>;
   /** stop when this stacked scalar is not finite */
   finite?: string;
+  /** looked at between steps */
   signal?: AbortSignal;
   /** called at most every `progressMs` (default 100) with the steps done and the stacked scalars' sums so far */
   onProgress?: (step: number, sums: Record<string, number>) => void;
+  /** milliseconds */
   progressMs?: number;
 }
 
@@ -231,6 +239,7 @@ export class Program {
   dispose(): void {
     this.#native.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

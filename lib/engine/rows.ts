@@ -28,6 +28,7 @@ export class RowStore {
     await settled(() => store.native.set(data));
     return store;
   }
+  /** Number of rows. */
   get rows(): number {
     return this.native.rows;
   }
@@ -39,9 +40,11 @@ export class RowStore {
   get(start = 0, count = this.rows): Promise<TensorData> {
     return settled(() => this.native.get(start, count));
   }
+  /** Frees the memory after jobs already queued. Idempotent; later calls throw. */
   dispose(): void {
     this.native.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

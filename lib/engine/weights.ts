@@ -4,12 +4,14 @@ import { native } from '../native/load.js';
 import type { NativeWeights, TensorData } from '../native/wire.js';
 import { Engine } from './engine.js';
 
+/** A tensor of a model, by its name. */
 export interface NamedData extends TensorData {
   name: string;
 }
 
 /** What Weights needs to know of a model: the name, shape and first value of each parameter and buffer. */
 export interface WeightSource {
+  /** First values of all parameters and buffers, the same for the same seed. */
   state(seed: number): Iterable<NamedData>;
 }
 
@@ -48,12 +50,15 @@ export class Weights {
     const values = await settled(() => this.native.get([...names]));
     return new Map(names.map((name, i) => [name, values[i]!]));
   }
+  /** Names of all tensors, in the order they were first set. */
   names(): string[] {
     return this.native.names();
   }
+  /** Frees the memory after jobs already queued. Idempotent; later calls throw. */
   dispose(): void {
     this.native.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -38,6 +38,7 @@ export const OPS = [
 export type OpName = (typeof OPS)[number];
 /** Nodes that are no ops: values from outside, gradients asked for, and the marks modules leave. */
 export type MarkerName = 'input' | 'parameter' | 'constant' | 'gradient' | 'module';
+/** What a node can be: an op or a marker. */
 export type NodeName = OpName | MarkerName;
 
 const ops: ReadonlySet<string> = new Set(OPS);

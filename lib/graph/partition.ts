@@ -2,6 +2,7 @@
 import { topological } from './order.js';
 import { Tensor } from './tensor.js';
 
+/** A graph cut after the last node that is the same in every epoch. */
 export interface Partition {
   /** values to compute once per image, by the input name the rest reads them under; empty when nothing is frozen */
   prefix: Record<string, Tensor>;

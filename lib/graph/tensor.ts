@@ -51,6 +51,7 @@ export class Tensor {
     return evaluate(this, feeds);
   }
 
+  /** `Tensor(op, [None, 3], float32)`. */
   toString(): string {
     return `Tensor(${this.op}, [${shapeText(this.shape)}], ${this.dtype})`;
   }

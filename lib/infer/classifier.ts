@@ -10,7 +10,9 @@ import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
 
+/** A class an image may belong to. */
 export interface Prediction {
+  /** name of the class */
   label: string;
   /** 0 to 1; all classes sum to 1 */
   probability: number;
@@ -20,14 +22,17 @@ export interface Prediction {
 export type Classified =
   { readonly ok: true; readonly predictions: Prediction[] } | { readonly ok: false; readonly error: DataError };
 
+/** Where a classifier runs. */
 export interface ClassifierOptions {
   /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
   device?: string;
   /** CPU threads (default: all cores) */
   threads?: number;
+  /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
   precision?: 'fp32' | 'bf16';
 }
 
+/** What is asked of each image. */
 export interface ClassifyOptions {
   /** most probable classes to give (default 5) */
   topK?: number;
@@ -45,6 +50,7 @@ const MOST = 16;
 const AHEAD = 32;
 const ROWS = Int32Array.from({ length: MOST }, (_, i) => i);
 
+/** Answers what is on an image. Owns its weights and an engine; `dispose` frees both. */
 export class Classifier {
   readonly #waiting: Question[] = [];
   #running = false;
@@ -109,6 +115,7 @@ export class Classifier {
     }
   }
 
+  /** Label names, in the order of the outputs. */
   get classes(): readonly string[] {
     return this.trained.classes;
   }
@@ -118,12 +125,12 @@ export class Classifier {
   }
 
   /**
-   * The most probable classes of an image, best first; of a list of images, an answer for each, in order. Calls made
-   * while others wait share a batch.
-   * @param images a path, or the encoded bytes (whatever sharp reads), or a list of these
-   * @throws DataError when a single image cannot be read; in a list it is that image's answer
+   * The most probable classes of an image, best first. Calls made while others wait share a batch.
+   * @param image a path, or the encoded bytes (whatever sharp reads)
+   * @throws DataError when the image cannot be read
    */
   classify(image: string | Uint8Array, options?: ClassifyOptions): Promise<Prediction[]>;
+  /** An answer for each of several images, in order; one that cannot be read has its DataError as its answer. */
   classify(images: readonly (string | Uint8Array)[], options?: ClassifyOptions): Promise<Classified[]>;
   async classify(
     images: string | Uint8Array | readonly (string | Uint8Array)[],
@@ -196,6 +203,7 @@ export class Classifier {
     this.weights.dispose();
     this.weights.engine.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -7,11 +7,13 @@ import { input } from '../graph/tensor.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
 
+/** How well a model does on images. */
 export interface Evaluation {
   /** share of images classified right */
   accuracy: number;
   /** mean cross entropy */
   loss: number;
+  /** number of images */
   images: number;
   /** precision and recall are 0 where nothing was predicted or present */
   classes: { label: string; precision: number; recall: number; support: number }[];
@@ -48,6 +50,7 @@ export function figures(
   };
 }
 
+/** Which model is judged on which images. */
 export interface EvaluateOptions {
   /** from `completeCheckpoint(await loadCheckpoint(file))`, or what `Trainer.fit()` returned */
   checkpoint: Trained;
@@ -61,7 +64,9 @@ export interface EvaluateOptions {
   device?: string;
   /** CPU threads (default: all cores) */
   threads?: number;
+  /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
   precision?: 'fp32' | 'bf16';
+  /** hears how many images are done */
   onProgress?: (done: number, total: number) => void;
 }
 

@@ -13,6 +13,7 @@ export type Arch = (typeof REGISTERED)[number]['name'];
 /** Options of any of the architectures. */
 export type ModelOptions = NonNullable<Parameters<(typeof REGISTERED)[number]['create']>[0]>;
 
+/** Names `createModel` and `--arch` know. */
 export const ARCHITECTURES: readonly Arch[] = REGISTERED.map((a) => a.name);
 
 /** The architecture of a name or of a model; undefined for a network of one's own. */

@@ -6,6 +6,7 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'int32' | 'ui
 export type HostArray = Float32Array | Float64Array | BigInt64Array | Int32Array | Uint8Array;
 /** Values an op's attribute may take. */
 export type Attr = number | boolean | string | readonly number[] | HostArray;
+/** Attributes of an op by name. */
 export type Attrs = Readonly<Record<string, Attr>>;
 
 /** Numbers on the host: `shape` row-major over `data`. */
@@ -25,6 +26,7 @@ export interface NodeSpec {
   dtype: DType;
 }
 
+/** An optimizer and its settings, as `sgd()`, `adam()`, `adamw()` and `rmsprop()` describe them. */
 export type OptimizerSpec =
   | { kind: 'sgd'; momentum: number; nesterov: boolean; weightDecay: number }
   | { kind: 'adam' | 'adamw'; beta1: number; beta2: number; eps: number; weightDecay: number }
@@ -83,6 +85,7 @@ export interface LoopSpec {
   progressMs: number;
 }
 
+/** What a loop did and gave. */
 export interface LoopResult {
   steps: number;
   examples: number;
@@ -90,7 +93,9 @@ export interface LoopResult {
   stopped: boolean;
   /** step (0-based in this loop) whose `finite` scalar was not finite, or -1 */
   diverged: number;
+  /** the stacked scalars, one number a step */
   stack: Record<string, Float64Array>;
+  /** the batched outputs, concatenated in visiting order */
   rows: Record<string, TensorData>;
   seconds: number;
   /** 'captured', why steps were not captured as a CUDA graph, or '' where graphs were not asked for */

@@ -5,6 +5,7 @@ import type { NamedData, WeightSource } from '../engine/weights.js';
 import type { Initializer } from './init.js';
 import { Random } from '../random.js';
 
+/** Parameters learn; buffers are moved by the forward pass (running statistics) or not at all. */
 export type ParameterKind = 'parameter' | 'buffer';
 
 /**
@@ -89,14 +90,17 @@ export abstract class Module implements WeightSource {
   get training(): boolean {
     return this.#training && !this.#frozen;
   }
+  /** Whether `freeze` took it out of training. */
   get frozen(): boolean {
     return this.#frozen;
   }
 
+  /** Records training behaviour from now on, here and below; `mode` false is eval(). */
   train(mode = true): this {
     for (const [, m] of this.modules()) m.#training = mode;
     return this;
   }
+  /** Records evaluation behaviour from now on, here and below. */
   eval(): this {
     return this.train(false);
   }
@@ -107,6 +111,7 @@ export abstract class Module implements WeightSource {
   freeze(): this {
     return this.#setFrozen(true);
   }
+  /** Undoes `freeze`, here and below. */
   unfreeze(): this {
     return this.#setFrozen(false);
   }

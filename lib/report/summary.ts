@@ -5,19 +5,23 @@ import { isOp, type OpName } from '../graph/op-names.js';
 import { topological } from '../graph/order.js';
 import { input, type Tensor } from '../graph/tensor.js';
 
+/** One layer or block. */
 export interface SummaryRow {
   /** module path */
   layer: string;
+  /** its class or op */
   type: string;
   /** Keras' order: [None, H, W, C], null for the batch */
   shape: (number | null)[];
   parameters: number;
   trainable: number;
+  /** for one image */
   multiplyAdds: number;
   /** multiply-adds of depthwise separable parts over those of full convolutions of the same shape (V1, section 3.1) */
   costRatio?: number;
 }
 
+/** The layers of a network and their sums. */
 export interface Summary {
   arch: string;
   rows: SummaryRow[];

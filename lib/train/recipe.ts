@@ -13,6 +13,7 @@ import { checkSchedule, type Schedule } from './schedule.js';
 
 /** Optimizers by name; `sgd` has a momentum of 0.9. */
 export const OPTIMIZERS = ['sgd', 'adam', 'adamw', 'rmsprop'] as const;
+/** A name of an optimizer with its usual settings. */
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 /** 'features': the whole backbone; 'none'; or a number: its first n blocks. */
 export type Freeze = 'features' | 'none' | number;
@@ -20,6 +21,7 @@ export type Freeze = 'features' | 'none' | number;
 /** Threads above this are a mistake: no machine gains by them, and each takes memory. */
 export const MOST_THREADS = 1024;
 
+/** Options of a training; every one may be left out. */
 export interface TrainerOptions {
   /** first values: a checkpoint read with loadCheckpoint, whose classifier is used when it has as many classes, or the weights of an earlier training */
   weights?: Checkpoint | Weights;

@@ -72,6 +72,7 @@ export class TrainResult {
     this.weights.dispose();
     this.weights.engine.dispose();
   }
+  /** `using` calls dispose(). */
   [Symbol.dispose](): void {
     this.dispose();
   }

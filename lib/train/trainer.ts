@@ -39,16 +39,16 @@ export class Trainer implements AsyncIterable<TrainEvent> {
 
   /**
    * Trains. Each call is a training of its own from the same beginning; one at a time.
-   * @param options.onEvent hears what an iteration would deliver; what it throws stops the training and is thrown
+   * @param options `onEvent` hears what an iteration would deliver; what it throws stops the training and is thrown
    * @returns the model, its best weights and what every epoch gave; `stopped` when the signal aborted
    */
-  async fit({ onEvent }: { onEvent?: (event: TrainEvent) => void } = {}): Promise<TrainResult> {
+  async fit(options: { onEvent?: (event: TrainEvent) => void } = {}): Promise<TrainResult> {
     const training = this[Symbol.asyncIterator]();
     for (;;) {
       const next = await training.next();
       if (next.done) return next.value;
       try {
-        onEvent?.(next.value);
+        options.onEvent?.(next.value);
       } catch (error) {
         await training.return(undefined as never);
         throw error;

@@ -6,7 +6,9 @@ import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
 
+/** Names of tensors, by what became of them. */
 export interface LoadReport {
+  /** in both, with the same shape: copied */
   loaded: string[];
   /** in the model, not in the file: they keep their first values */
   missing: string[];

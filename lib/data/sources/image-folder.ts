@@ -8,22 +8,27 @@ import { ImageStore } from '../../engine/images.js';
 import { duplicateGroups, splitFromFile, stratifiedSplit, type Dataset, type Split } from '../dataset.js';
 import { DECODE_VERSION, decodeBytes, IMAGE_EXTENSIONS, reasonOf } from '../decode.js';
 
+/** How a folder is read, split and cached. */
 export interface ImageFolderOptions {
   /** side of the square every image is resized to, pixels */
   size: number;
   /** share held back to validate on, where the folder has no val/ (default 0.3) */
   valSplit?: number;
+  /** of the split (default 0) */
   seed?: number;
   /** leave unreadable images out instead of failing */
   skipBad?: boolean;
   /** 'auto' keeps packed images below `cacheDir`, so that a second run starts at once */
   cache?: 'auto' | 'off';
+  /** default: `mnv2-torch/packs` in `$XDG_CACHE_HOME`, else in `~/.cache` */
   cacheDir?: string;
   /** a run's split.json to use instead of a fresh split */
   splitFile?: string;
   /** for evaluation, where one class or one image a class is nothing wrong */
   allowOneClass?: boolean;
+  /** hears how many images are decoded */
   onProgress?: (progress: { done: number; total: number }) => void;
+  /** aborting ends decoding; `ready` rejects */
   signal?: AbortSignal;
   /** images decoded at a time */
   concurrency?: number;
@@ -249,6 +254,7 @@ export class ImageFolder implements Dataset {
   ready(): Promise<Split> {
     return this.#split;
   }
+  /** Stops decoding and frees the pixels. Idempotent. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;

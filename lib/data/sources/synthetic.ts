@@ -7,13 +7,17 @@ import { decodeBytes } from '../decode.js';
 import { Random } from '../../random.js';
 import { SCENES, sceneSvg } from './scenes.js';
 
+/** Which pictures are drawn. */
 export interface SyntheticOptions {
   /** side of the pictures, pixels (default 64) */
   size?: number;
   /** pictures of each of the 21 classes (default 60) */
   perClass?: number;
+  /** of pictures and split (default 0) */
   seed?: number;
+  /** share held back to validate on (default 0.3) */
   valSplit?: number;
+  /** hears how many pictures are drawn */
   onProgress?: (progress: { done: number; total: number }) => void;
 }
 

@@ -13,11 +13,17 @@ import {
   type Pair,
 } from '../shape.js';
 
+/** How a filter moves over its input, as in PyTorch. */
 export interface Conv2dOptions {
+  /** [out], added to every pixel */
   bias?: Tensor;
+  /** step of the filter, pixels (default 1) */
   stride?: Pair;
+  /** zeros around the input (default 0) */
   padding?: Padding;
+  /** distance of the filter's taps, pixels (default 1) */
   dilation?: Pair;
+  /** input channels are split into so many groups that do not meet (default 1) */
   groups?: number;
 }
 

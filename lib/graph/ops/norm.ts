@@ -2,6 +2,7 @@
 import { record, refuse, type Tensor } from '../tensor.js';
 import { needDim, needFloat, needRank } from '../shape.js';
 
+/** The parameters and running statistics of a batch normalisation, [C] each. */
 export interface BatchNormState {
   weight: Tensor;
   bias: Tensor;

@@ -15,7 +15,9 @@ export function globalAveragePool(x: Tensor): Tensor {
   return record('globalAveragePool', [x], {}, x.shape.slice(0, 2), x.dtype);
 }
 
+/** The window of a pooling. */
 export interface PoolOptions {
+  /** height and width of the window, pixels */
   kernel: Pair;
   /** defaults to the kernel */
   stride?: Pair;

@@ -14,9 +14,11 @@ export function argmax(x: Tensor, dim = -1): Tensor {
   return record('argmax', [x], { dim: d }, x.shape.toSpliced(d, 1), 'int64');
 }
 
+/** What a reduction runs over. */
 export interface ReduceOptions {
   /** default: all dimensions */
   dims?: readonly number[];
+  /** keep reduced dimensions as 1 (default: drop them) */
   keepDims?: boolean;
 }
 
