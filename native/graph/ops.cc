@@ -1,4 +1,4 @@
-// THE op table: name -> what libtorch (or a kernel of ours) does. Shape rules live in lib/graph/ops.ts.
+// THE op table: name -> what libtorch (or a kernel of ours) does. Shape rules live in lib/graph/ops/.
 #include "graph/ops.h"
 
 #include <ATen/ATen.h>
@@ -118,14 +118,14 @@ at::Tensor fully_connected(const Inputs& in, const Attrs&, const RunContext& c) 
 }
 
 /** libtorch reads an empty list of dimensions as all of them; the graph means none. */
-template <class Reduce>
-at::Tensor reduced(const at::Tensor& x, const Attrs& a, Reduce reduce) {
+template <at::Tensor (*reduce)(const at::Tensor&, at::IntArrayRef, bool)>
+at::Tensor reduction(const Inputs& in, const Attrs& a, const RunContext&) {
   const auto dims = a.integers("dims");
-  return dims.empty() && x.dim() > 0 ? x.clone() : reduce(x, dims, a.flag("keepDims"));
+  return dims.empty() && in[0].dim() > 0 ? in[0].clone() : reduce(in[0], dims, a.flag("keepDims"));
 }
 
-#define REDUCE(function) \
-  reduced(in[0], a, [](const at::Tensor& x, at::IntArrayRef dims, bool keep) { return function(x, dims, keep); })
+at::Tensor mean(const at::Tensor& x, at::IntArrayRef dims, bool keep) { return at::mean(x, dims, keep); }
+at::Tensor sum(const at::Tensor& x, at::IntArrayRef dims, bool keep) { return at::sum(x, dims, keep); }
 
 at::Tensor slice(const Inputs& in, const Attrs& a, const RunContext&) {
   return in[0].slice(a.integer("dim"), a.integer("start"), a.integer("end"), a.integer("step"));
@@ -136,76 +136,83 @@ at::Tensor pad2d(const Inputs& in, const Attrs& a, const RunContext&) {
   return at::constant_pad_nd(in[0], {p[2], p[3], p[0], p[1]}, a.number("value"));
 }
 
-#define OP [](const Inputs& in, [[maybe_unused]] const Attrs& a, [[maybe_unused]] const RunContext& c)->at::Tensor
+at::Tensor argmax(const Inputs& in, const Attrs& a, const RunContext&) { return in[0].argmax(a.integer("dim")); }
+
+at::Tensor avg_pool(const Inputs& in, const Attrs& a, const RunContext&) {
+  return at::avg_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
+}
+
+at::Tensor cast(const Inputs& in, const Attrs& a, const RunContext&) { return in[0].to(scalar_type(a.text("dtype"))); }
+
+at::Tensor clamp(const Inputs& in, const Attrs& a, const RunContext&) {
+  return hardtanh(in[0], a.number("min"), a.number("max"));
+}
+
+at::Tensor concat(const Inputs& in, const Attrs& a, const RunContext&) { return at::cat(in, a.integer("dim")); }
+
+at::Tensor log_softmax(const Inputs& in, const Attrs& a, const RunContext&) {
+  return at::log_softmax(in[0], a.integer("dim"));
+}
+
+at::Tensor max_pool(const Inputs& in, const Attrs& a, const RunContext&) {
+  return at::max_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
+}
+
+at::Tensor permute(const Inputs& in, const Attrs& a, const RunContext&) { return in[0].permute(a.integers("dims")); }
+
+at::Tensor relu6(const Inputs& in, const Attrs&, const RunContext&) { return hardtanh(in[0], 0, 6); }
+
+at::Tensor reshape(const Inputs& in, const Attrs& a, const RunContext&) { return in[0].reshape(a.integers("shape")); }
+
+at::Tensor softmax(const Inputs& in, const Attrs& a, const RunContext&) { return at::softmax(in[0], a.integer("dim")); }
+
+at::Tensor sum_of(const at::Tensor& a, const at::Tensor& b) { return a + b; }
+at::Tensor difference_of(const at::Tensor& a, const at::Tensor& b) { return a - b; }
+
+/** Rows for functions of one tensor, or two, that no attribute changes. */
+template <at::Tensor (*function)(const at::Tensor&)>
+at::Tensor unary(const Inputs& in, const Attrs&, const RunContext&) {
+  return function(in[0]);
+}
+template <at::Tensor (*function)(const at::Tensor&, const at::Tensor&)>
+at::Tensor binary(const Inputs& in, const Attrs&, const RunContext&) {
+  return function(in[0], in[1]);
+}
 
 const std::map<std::string, OpFunction>& table() {
-  static const std::map<std::string, OpFunction> ops = {{"add", OP{return in[0] + in[1];
-}
-}  // namespace
-, {"argmax", OP{return in[0].argmax(a.integer("dim"));
-}  // namespace mnv2
-}
-, {"avgPool2d", OP{return at::avg_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
-}
-}
-, {"batchNorm2d", batch_norm}, {"cast", OP{return in[0].to(scalar_type(a.text("dtype")));
-}
-}
-, {"concat", OP{return at::cat(in, a.integer("dim"));
-}
-}
-, {"conv2d", conv2d}, {"crossEntropy", cross_entropy}, {"depthwiseConv2d", depthwise}, {"div", OP{return in[0] / in[1];
-}
-}
-, {"dropout", dropout}, {"equal", OP{return in[0] == in[1];
-}
-}
-, {"globalAveragePool", global_average_pool}, {"hardtanh", OP{return hardtanh(in[0], a.number("min"), a.number("max"));
-}
-}
-, {"linear", fully_connected}, {"logSoftmax", OP{return at::log_softmax(in[0], a.integer("dim"));
-}
-}
-, {"max", OP{return REDUCE(at::amax);
-}
-}
-, {"maxPool2d", OP{return at::max_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
-}
-}
-, {"mean", OP{return REDUCE(at::mean);
-}
-}
-, {"min", OP{return REDUCE(at::amin);
-}
-}
-, {"mul", OP{return in[0] * in[1];
-}
-}
-, {"pad2d", pad2d}, {"permute", OP{return in[0].permute(a.integers("dims"));
-}
-}
-, {"relu", OP{return at::relu(in[0]);
-}
-}
-, {"relu6", OP{return hardtanh(in[0], 0, 6);
-}
-}
-, {"reshape", OP{return in[0].reshape(a.integers("shape"));
-}
-}
-, {"slice", slice}, {"softmax", OP{return at::softmax(in[0], a.integer("dim"));
-}
-}
-, {"sub", OP{return in[0] - in[1];
-}
-}
-, {"sum", OP{return REDUCE(at::sum);
-}
-}
-,
-}
-;
-return ops;
+  static const std::map<std::string, OpFunction> ops = {
+      {"add", binary<sum_of>},
+      {"argmax", argmax},
+      {"avgPool2d", avg_pool},
+      {"batchNorm2d", batch_norm},
+      {"cast", cast},
+      {"concat", concat},
+      {"conv2d", conv2d},
+      {"crossEntropy", cross_entropy},
+      {"depthwiseConv2d", depthwise},
+      {"div", binary<at::div>},
+      {"dropout", dropout},
+      {"equal", binary<at::eq>},
+      {"globalAveragePool", global_average_pool},
+      {"hardtanh", clamp},
+      {"linear", fully_connected},
+      {"logSoftmax", log_softmax},
+      {"max", reduction<at::amax>},
+      {"maxPool2d", max_pool},
+      {"mean", reduction<mean>},
+      {"min", reduction<at::amin>},
+      {"mul", binary<at::mul>},
+      {"pad2d", pad2d},
+      {"permute", permute},
+      {"relu", unary<at::relu>},
+      {"relu6", relu6},
+      {"reshape", reshape},
+      {"slice", slice},
+      {"softmax", softmax},
+      {"sub", binary<difference_of>},
+      {"sum", reduction<sum>},
+  };
+  return ops;
 }
 
 }  // namespace
