@@ -26,6 +26,7 @@ export {
   argmax,
   avgPool2d,
   batchNorm2d,
+  binaryCrossEntropyWithLogits,
   cast,
   concat,
   conv2d,
@@ -34,14 +35,21 @@ export {
   div,
   dropout,
   equal,
+  exp,
   globalAveragePool,
   gradients,
+  hardsigmoid,
+  hardswish,
   hardtanh,
+  layerNorm,
   linear,
+  log,
   logSoftmax,
+  matmul,
   max,
   maxPool2d,
   mean,
+  meanSquaredError,
   min,
   mul,
   pad2d,
@@ -49,6 +57,8 @@ export {
   relu,
   relu6,
   reshape,
+  sigmoid,
+  silu,
   slice,
   softmax,
   sub,
@@ -60,6 +70,7 @@ export {
   type Pair,
   type PoolOptions,
   type ReduceOptions,
+  type Reduction,
 } from './graph/ops.js';
 export type { MarkerName, NodeName, OpName } from './graph/op-names.js';
 export type { Attr, LoopResult } from './native/wire.js';
@@ -72,6 +83,7 @@ export { compile, Program, type Binding, type CompileOptions, type LoopOptions }
 export { splitFrozen, type Partition } from './graph/partition.js';
 export { adam, adamw, rmsprop, sgd, type AdamOptions, type OptimizerSpec } from './engine/optimizer.js';
 export { Module, Parameter, Sequential, type ParameterKind } from './nn/module.js';
+export { Hardsigmoid, Hardswish, ReLU, ReLU6, Sigmoid, SiLU } from './nn/activations.js';
 export {
   BatchNorm2d,
   Conv2d,
@@ -79,9 +91,8 @@ export {
   Dropout,
   Flatten,
   GlobalAveragePool,
+  LayerNorm,
   Linear,
-  ReLU,
-  ReLU6,
   type ConvOptions,
 } from './nn/layers.js';
 export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer } from './nn/init.js';

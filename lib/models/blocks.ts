@@ -2,7 +2,8 @@
 // residual (V2). Parameter names are torchvision's.
 import { add, type Padding } from '../graph/ops.js';
 import type { Tensor } from '../graph/tensor.js';
-import { BatchNorm2d, Conv2d, DepthwiseConv2d, ReLU, ReLU6 } from '../nn/layers.js';
+import { ReLU, ReLU6 } from '../nn/activations.js';
+import { BatchNorm2d, Conv2d, DepthwiseConv2d } from '../nn/layers.js';
 import { Module, Sequential } from '../nn/module.js';
 
 /** What every convolution of a network shares. */

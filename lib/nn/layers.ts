@@ -1,13 +1,12 @@
-// The layers networks are made of. Each is an op with its parameters.
+// The layers networks are made of, but activations. Each is an op with its parameters.
 import {
   batchNorm2d,
   conv2d,
   depthwiseConv2d,
   dropout,
   globalAveragePool,
+  layerNorm,
   linear,
-  relu,
-  relu6,
   reshape,
   type DepthwiseRoute,
   type Padding,
@@ -151,26 +150,40 @@ export class Linear extends Module {
 }
 
 /**
- * max(x, 0).
+ * Layer normalisation over the last dimensions of each example (Ba et al. 2016): [..., *shape] -> the same.
  * @example
- * import { constant, ReLU } from 'mnv2-torch';
- * console.log([...(await new ReLU().call(constant([-1, 2])).data()).data]); // [ 0, 2 ]
+ * import { constant, LayerNorm, Weights, compile } from 'mnv2-torch';
+ * const model = new LayerNorm(2, { eps: 0 });
+ * const y = model.call(constant([2, 4], [1, 2]));
+ * const program = compile({ y }, { weights: await Weights.init(model) });
+ * console.log([...(await program.run()).y.data]); // [ -1, 1 ]
  */
-export class ReLU extends Module {
-  forward(x: Tensor): Tensor {
-    return relu(x);
-  }
-}
+export class LayerNorm extends Module {
+  readonly shape: readonly number[];
+  readonly weight?: Parameter;
+  readonly bias?: Parameter;
 
-/**
- * min(max(x, 0), 6): bounded, so that low precision keeps its resolution (V2, section 4).
- * @example
- * import { constant, ReLU6 } from 'mnv2-torch';
- * console.log([...(await new ReLU6().call(constant([-1, 9])).data()).data]); // [ 0, 6 ]
- */
-export class ReLU6 extends Module {
+  /**
+   * @param shape sizes of the dimensions normalised over; one number for the last alone
+   * @param options.affine whether a weight scales and a bias shifts each value (default true)
+   */
+  constructor(
+    shape: number | readonly number[],
+    readonly options: { eps?: number; affine?: boolean } = {},
+  ) {
+    super();
+    this.shape = typeof shape === 'number' ? [shape] : shape;
+    if (options.affine ?? true) {
+      this.weight = new Parameter(this.shape, ones);
+      this.bias = new Parameter(this.shape, zeros);
+    }
+  }
   forward(x: Tensor): Tensor {
-    return relu6(x);
+    return layerNorm(x, this.shape, {
+      ...(this.weight && { weight: this.weight.tensor }),
+      ...(this.bias && { bias: this.bias.tensor }),
+      ...(this.options.eps !== undefined && { eps: this.options.eps }),
+    });
   }
 }
 

@@ -35,14 +35,17 @@ const product = (shape: readonly number[]): number => shape.reduce((a, b) => a *
 
 /** One filter's weights for every output value; the batch is left out. */
 const convolution = (t: Tensor): number => product(t.shape.slice(1)) * product(t.inputs[1]!.shape.slice(1));
+/** As long a sum for every output value as the inner dimension; the batch, None, is left out. */
+const matrices = (t: Tensor): number => product(t.shape.filter((d) => d !== -1)) * t.inputs[0]!.shape.at(-1)!;
 const none = (): number => 0;
 
-/** Multiply-adds of one image, op by op: only what multiplies by weights counts, as in the papers. */
+/** Multiply-adds of one image, op by op: only sums of products count (convolutions, matrices), as in the papers. */
 const MULTIPLY_ADDS: Record<OpName, (t: Tensor) => number> = {
   add: none,
   argmax: none,
   avgPool2d: none,
   batchNorm2d: none,
+  binaryCrossEntropyWithLogits: none,
   cast: none,
   concat: none,
   conv2d: convolution,
@@ -51,13 +54,20 @@ const MULTIPLY_ADDS: Record<OpName, (t: Tensor) => number> = {
   div: none,
   dropout: none,
   equal: none,
+  exp: none,
   globalAveragePool: none,
+  hardsigmoid: none,
+  hardswish: none,
   hardtanh: none,
+  layerNorm: none,
   linear: (t) => product(t.inputs[1]!.shape) * product(t.shape.slice(1, -1)),
+  log: none,
   logSoftmax: none,
+  matmul: matrices,
   max: none,
   maxPool2d: none,
   mean: none,
+  meanSquaredError: none,
   min: none,
   mul: none,
   pad2d: none,
@@ -65,6 +75,8 @@ const MULTIPLY_ADDS: Record<OpName, (t: Tensor) => number> = {
   relu: none,
   relu6: none,
   reshape: none,
+  sigmoid: none,
+  silu: none,
   slice: none,
   softmax: none,
   sub: none,

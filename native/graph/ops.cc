@@ -6,6 +6,7 @@
 #include <torch/version.h>
 
 #include <map>
+#include <utility>
 
 #include "autograd/fused.h"
 
@@ -29,12 +30,20 @@ at::Tensor in_bf16(const at::Tensor& x, const RunContext& context) {
   return context.bf16 && x.defined() && x.scalar_type() == at::kFloat ? x.to(at::kBFloat16) : x;
 }
 
-at::Tensor hardtanh(const at::Tensor& x, double min, double max) {
+/**
+ * Activations of one tensor. libtorch 1.13 lacks some of them, or their backward, for bfloat16 on the CPU; in float32,
+ * rounded once, the numbers are the same.
+ */
+template <class Function>
+at::Tensor activation(const at::Tensor& x, Function function) {
 #if TORCH_VERSION_MAJOR < 2
-  // libtorch 1.13 lacks its backward for bfloat16 on the CPU; in float32 the numbers are the same.
-  if (x.is_cpu() && x.scalar_type() == at::kBFloat16) return at::hardtanh(x.to(at::kFloat), min, max).to(at::kBFloat16);
+  if (x.is_cpu() && x.scalar_type() == at::kBFloat16) return function(x.to(at::kFloat)).to(at::kBFloat16);
 #endif
-  return at::hardtanh(x, min, max);
+  return function(x);
+}
+
+at::Tensor hardtanh(const at::Tensor& x, double min, double max) {
+  return activation(x, [&](const at::Tensor& t) { return at::hardtanh(t, min, max); });
 }
 
 at::Tensor conv2d(const Inputs& in, const Attrs& a, const RunContext& c) {
@@ -100,14 +109,53 @@ at::Tensor dropout(const Inputs& in, const Attrs& a, const RunContext& c) {
   return in[0] * mask.div_(keep);
 }
 
-at::Tensor cross_entropy(const Inputs& in, const Attrs& a, const RunContext& c) {
+/** One type for both: in a bf16 program one value may come from a convolution, the other from a parameter. */
+std::pair<at::Tensor, at::Tensor> promoted(const at::Tensor& a, const at::Tensor& b) {
+  const auto type = at::promote_types(a.scalar_type(), b.scalar_type());
+  return {a.to(type), b.to(type)};
+}
+
+at::Tensor matmul(const at::Tensor& a, const at::Tensor& b) {
+  const auto [left, right] = promoted(a, b);
+  return at::matmul(left, right);
+}
+
+/** Statistics and parameters are float32 at least, the output has the input's type: as batchNorm2d in bf16. */
+at::Tensor layer_norm(const Inputs& in, const Attrs& a, const RunContext&) {
+  const auto& x = in[0];
+  const auto wide = [](const at::Tensor& t) {
+    return t.defined() && t.scalar_type() == at::kBFloat16 ? t.to(at::kFloat) : t;
+  };
+  const auto y = at::layer_norm(wide(x), a.integers("shape"), wide(optional_input(in, 1)), wide(optional_input(in, 2)),
+                                a.number("eps"));
+  return y.to(x.scalar_type());
+}
+
+/** Losses are taken in float32 at least. */
+at::Tensor in_float(const at::Tensor& x, const RunContext& c) {
+  return c.bf16 && x.scalar_type() == at::kBFloat16 ? x.to(at::kFloat) : x;
+}
+
+int64_t loss_reduction(const Attrs& a) {
   const auto& mode = a.text("reduction");
-  const int64_t reduction = mode == "mean"  ? at::Reduction::Mean
-                            : mode == "sum" ? at::Reduction::Sum
-                                            : at::Reduction::None;
-  const auto logits = c.bf16 ? in[0].to(at::kFloat) : in[0];
-  return at::cross_entropy_loss(logits, in[1], optional_input(in, 2), reduction, /*ignore_index=*/-100,
-                                a.number("labelSmoothing"));
+  return mode == "mean" ? at::Reduction::Mean : mode == "sum" ? at::Reduction::Sum : at::Reduction::None;
+}
+
+/** Targets are class indices or, in the logits' type, probabilities: libtorch tells them apart by their shape. */
+at::Tensor cross_entropy(const Inputs& in, const Attrs& a, const RunContext& c) {
+  return at::cross_entropy_loss(in_float(in[0], c), in_float(in[1], c), optional_input(in, 2), loss_reduction(a),
+                                /*ignore_index=*/-100, a.number("labelSmoothing"));
+}
+
+at::Tensor binary_cross_entropy(const Inputs& in, const Attrs& a, const RunContext& c) {
+  const bool weighted = a.flag("weighted");
+  const auto weight = weighted ? in[2] : at::Tensor(), pos_weight = optional_input(in, weighted ? 3 : 2);
+  return at::binary_cross_entropy_with_logits(in_float(in[0], c), in_float(in[1], c), weight, pos_weight,
+                                              loss_reduction(a));
+}
+
+at::Tensor mean_squared_error(const Inputs& in, const Attrs& a, const RunContext& c) {
+  return at::mse_loss(in_float(in[0], c), in_float(in[1], c), loss_reduction(a));
 }
 
 at::Tensor fully_connected(const Inputs& in, const Attrs&, const RunContext& c) {
@@ -172,7 +220,7 @@ at::Tensor difference_of(const at::Tensor& a, const at::Tensor& b) { return a - 
 /** Rows for functions of one tensor, or two, that no attribute changes. */
 template <at::Tensor (*function)(const at::Tensor&)>
 at::Tensor unary(const Inputs& in, const Attrs&, const RunContext&) {
-  return function(in[0]);
+  return activation(in[0], function);
 }
 template <at::Tensor (*function)(const at::Tensor&, const at::Tensor&)>
 at::Tensor binary(const Inputs& in, const Attrs&, const RunContext&) {
@@ -185,6 +233,7 @@ const std::map<std::string, OpFunction>& table() {
       {"argmax", argmax},
       {"avgPool2d", avg_pool},
       {"batchNorm2d", batch_norm},
+      {"binaryCrossEntropyWithLogits", binary_cross_entropy},
       {"cast", cast},
       {"concat", concat},
       {"conv2d", conv2d},
@@ -193,13 +242,20 @@ const std::map<std::string, OpFunction>& table() {
       {"div", binary<at::div>},
       {"dropout", dropout},
       {"equal", binary<at::eq>},
+      {"exp", unary<at::exp>},
       {"globalAveragePool", global_average_pool},
+      {"hardsigmoid", unary<at::hardsigmoid>},
+      {"hardswish", unary<at::hardswish>},
       {"hardtanh", clamp},
+      {"layerNorm", layer_norm},
       {"linear", fully_connected},
+      {"log", unary<at::log>},
       {"logSoftmax", log_softmax},
+      {"matmul", binary<matmul>},
       {"max", reduction<at::amax>},
       {"maxPool2d", max_pool},
       {"mean", reduction<mean>},
+      {"meanSquaredError", mean_squared_error},
       {"min", reduction<at::amin>},
       {"mul", binary<at::mul>},
       {"pad2d", pad2d},
@@ -207,6 +263,8 @@ const std::map<std::string, OpFunction>& table() {
       {"relu", unary<at::relu>},
       {"relu6", relu6},
       {"reshape", reshape},
+      {"sigmoid", unary<at::sigmoid>},
+      {"silu", unary<at::silu>},
       {"slice", slice},
       {"softmax", softmax},
       {"sub", binary<difference_of>},

@@ -134,6 +134,16 @@ const opCases: Record<string, [number[][], Record1][]> = {
     [[3, 5, 4, 3], [5], [5]],
     ([a, w, b], as) => t.batchNorm2d(a!, state(as, [w!, b!]), { training, eps: 1e-3 }),
   ]),
+  binaryCrossEntropyWithLogits: [
+    [
+      [[3, 4]],
+      ([a], as) =>
+        t.binaryCrossEntropyWithLogits(a!, t.constant(as([0, 1, 0, 1, 1, 0, 0.5, 0, 1, 1, 0, 0]), [3, 4]), {
+          weight: t.constant(as([1, 2, 3, 4])),
+          posWeight: t.constant(as([2, 1, 1, 3])),
+        }),
+    ],
+  ],
   cast: [
     [[[7]], ([a]) => t.cast(a!, 'int64')],
     [[[7]], ([a]) => t.cast(t.cast(a!, 'float32'), 'bfloat16')],
@@ -173,19 +183,49 @@ const opCases: Record<string, [number[][], Record1][]> = {
           weight: t.constant(as([1, 2, 3, 4])),
         }),
     ],
+    [
+      [
+        [3, 4],
+        [3, 4],
+      ],
+      ([a, b]) => t.crossEntropy(a!, t.softmax(b!), { labelSmoothing: 0.1 }),
+    ],
   ],
   depthwiseConv2d: [
     [[[2, 6, 7, 7], [12, 1, 3, 3], [12]], ([a, w, b]) => t.depthwiseConv2d(a!, w!, { padding: 1, bias: b! })],
   ],
   div: [[[[2, 3], [3]], ([a, b], as) => t.div(a!, t.add(b!, t.constant(as([3]))))]],
   equal: [[[[9]], ([a], as) => t.equal(t.relu(a!), t.constant(as([0])))]],
+  exp: [[[[9]], ([a]) => t.exp(a!)]],
   globalAveragePool: [[[[2, 3, 5, 4]], ([a]) => t.globalAveragePool(a!)]],
+  hardsigmoid: [[[[9]], ([a], as) => t.hardsigmoid(t.mul(a!, t.constant(as([2]))))]],
+  hardswish: [[[[9]], ([a], as) => t.hardswish(t.mul(a!, t.constant(as([2]))))]],
   hardtanh: [[[[9]], ([a]) => t.hardtanh(a!)]],
+  layerNorm: [[[[5, 8], [8], [8]], ([a, w, b]) => t.layerNorm(a!, [8], { weight: w!, bias: b! })]],
   linear: [[[[5, 7], [4, 7], [4]], ([a, w, b]) => t.linear(a!, w!, b!)]],
+  log: [[[[9]], ([a], as) => t.log(t.add(t.mul(a!, a!), t.constant(as([0.5]))))]],
   logSoftmax: [[[[3, 4]], ([a]) => t.logSoftmax(a!)]],
+  matmul: [
+    [
+      [
+        [2, 3, 5],
+        [5, 4],
+      ],
+      ([a, b]) => t.matmul(a!, b!),
+    ],
+  ],
   max: [[[[3, 8]], ([a]) => t.max(a!, { dims: [1] })]],
   maxPool2d: [[[[1, 2, 6, 6]], ([a]) => t.maxPool2d(a!, { kernel: 3, stride: 2, padding: 1 })]],
   mean: [[[[3, 8]], ([a]) => t.mean(a!, { dims: [0] })]],
+  meanSquaredError: [
+    [
+      [
+        [3, 8],
+        [3, 8],
+      ],
+      ([a, b]) => t.meanSquaredError(a!, b!),
+    ],
+  ],
   min: [[[[3, 8]], ([a]) => t.min(a!, { dims: [1] })]],
   mul: [
     [
@@ -201,6 +241,8 @@ const opCases: Record<string, [number[][], Record1][]> = {
   relu: [[[[9]], ([a]) => t.relu(a!)]],
   relu6: [[[[9]], ([a], as) => t.relu6(t.mul(a!, t.constant(as([5]))))]],
   reshape: [[[[2, 6]], ([a]) => t.reshape(a!, [3, -1])]],
+  sigmoid: [[[[9]], ([a]) => t.sigmoid(a!)]],
+  silu: [[[[9]], ([a]) => t.silu(a!)]],
   slice: [[[[9]], ([a]) => t.slice(a!, { dim: 0, start: 1, step: 2 })]],
   softmax: [[[[3, 4]], ([a]) => t.softmax(a!)]],
   sub: [[[[2, 3], [3]], ([a, b]) => t.sub(a!, b!)]],

@@ -1,4 +1,4 @@
-// Activations: clamps, and softmax along a dimension.
+// Activations: clamps, sigmoids, and softmax along a dimension.
 import type { OpName } from '../op-names.js';
 import { record, refuse, type Tensor } from '../tensor.js';
 import { axis, needFloat } from '../shape.js';
@@ -30,6 +30,38 @@ export function hardtanh(x: Tensor, { min = -1, max = 1 }: { min?: number; max?:
   if (!(min < max)) refuse('hardtanh', 'min < max', `${min} and ${max}`);
   return unary('hardtanh', { min, max })(x);
 }
+
+/**
+ * 1 / (1 + exp(-x)), elementwise.
+ * @example
+ * import { constant, sigmoid } from 'mnv2-torch';
+ * console.log([...(await sigmoid(constant([0, 100])).data()).data]); // [0.5, 1]
+ */
+export const sigmoid = unary('sigmoid');
+
+/**
+ * relu6(x + 3) / 6, elementwise: the sigmoid of MobileNet V3 (section 5.2).
+ * @example
+ * import { constant, hardsigmoid } from 'mnv2-torch';
+ * console.log([...(await hardsigmoid(constant([-4, 0, 3])).data()).data]); // [0, 0.5, 1]
+ */
+export const hardsigmoid = unary('hardsigmoid');
+
+/**
+ * x * relu6(x + 3) / 6, elementwise: the swish of MobileNet V3 (section 5.2).
+ * @example
+ * import { constant, hardswish } from 'mnv2-torch';
+ * console.log([...(await hardswish(constant([-4, 1.5, 4])).data()).data]); // [-0, 1.125, 4]
+ */
+export const hardswish = unary('hardswish');
+
+/**
+ * x * sigmoid(x), elementwise: swish (Ramachandran et al. 2017).
+ * @example
+ * import { constant, silu } from 'mnv2-torch';
+ * console.log([...(await silu(constant([0, 100])).data()).data]); // [0, 100]
+ */
+export const silu = unary('silu');
 
 const alongDim =
   (op: OpName) =>

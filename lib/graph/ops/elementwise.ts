@@ -1,7 +1,8 @@
-// Arithmetic and comparison value by value, with broadcasting; conversion between dtypes.
+// Arithmetic, comparison and functions value by value, with broadcasting; conversion between dtypes.
 import type { OpName } from '../op-names.js';
 import { record, type DType, type Tensor } from '../tensor.js';
 import { broadcast, needFloat, sameDType } from '../shape.js';
+import { unary } from './unary.js';
 
 const binary =
   (op: OpName) =>
@@ -55,6 +56,22 @@ export function equal(a: Tensor, b: Tensor): Tensor {
   sameDType('equal', a, b);
   return record('equal', [a, b], {}, broadcast('equal', a.shape, b.shape), 'bool');
 }
+
+/**
+ * e^x, elementwise.
+ * @example
+ * import { constant, exp } from 'mnv2-torch';
+ * console.log((await exp(constant([0, 1])).data()).data[1].toFixed(4)); // 2.7183
+ */
+export const exp = unary('exp');
+
+/**
+ * Natural logarithm, elementwise: -Infinity at 0, NaN below.
+ * @example
+ * import { constant, log } from 'mnv2-torch';
+ * console.log([...(await log(constant([1, 0])).data()).data]); // [0, -Infinity]
+ */
+export const log = unary('log');
 
 /**
  * Converts to another dtype; floats to integers truncate.
