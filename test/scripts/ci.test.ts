@@ -8,12 +8,17 @@ const at = temporaryFolder('ci');
 const jest = `node '${path.resolve('node_modules/jest/bin/jest.js')}'`;
 
 /** A project with these test files, real data beside it or not, and what .ci/run says of it. */
-function ci(name: string, files: Record<string, string>, data: boolean, lint = 'true') {
+function ci(name: string, files: Record<string, string>, data: boolean, other: Record<string, string> = {}) {
   const root = at(name, 'project');
   fs.mkdirSync(path.join(root, '.ci'), { recursive: true });
   fs.copyFileSync('.ci/run', path.join(root, '.ci/run'));
-  const scripts = { test: `${lint} && ${jest}`, 'test:data': `${jest} "\\.data\\.test\\.js$"` };
-  const project = { name: 'tried', version: '1.0.0', scripts, jest: { testEnvironment: 'node', transform: {} } };
+  const scripts = { test: jest, 'test:data': `${jest} "\\.data\\.test\\.js$"`, docs: 'true', 'check:package': 'true' };
+  const project = {
+    name: 'tried',
+    version: '1.0.0',
+    scripts: { ...scripts, ...other },
+    jest: { testEnvironment: 'node', transform: {} },
+  };
   const lock = { name: 'tried', version: '1.0.0', lockfileVersion: 3, packages: { '': { name: 'tried' } } };
   fs.writeFileSync(path.join(root, 'package.json'), JSON.stringify(project));
   fs.writeFileSync(path.join(root, 'package-lock.json'), JSON.stringify(lock));
@@ -34,12 +39,6 @@ test('with data: what the first pass skipped and the second ran counts once', ()
     last: '4 passed, 0 failed, 2 skipped',
   });
 });
-test('without data: they are skipped', () => {
-  expect(ci('bare', { 'a.test.js': plain, 'b.data.test.js': withData }, false)).toEqual({
-    status: 0,
-    last: '2 passed, 0 failed, 4 skipped',
-  });
-});
 test('a test that fails only where there is no data turns it red, though data is there', () => {
   const broken = `${plain} test('as a new user', () => { if (!process.env.MNV2_DATA) throw new Error('no data'); });`;
   expect(ci('new-user', { 'a.test.js': broken, 'b.data.test.js': withData }, true)).toEqual({
@@ -47,11 +46,14 @@ test('a test that fails only where there is no data turns it red, though data is
     last: '4 passed, 1 failed, 2 skipped',
   });
 });
-test('what fails before the tests run counts as a failure', () => {
-  expect(ci('lint', { 'a.test.js': plain }, false, 'false')).toEqual({
+test('without data they are skipped; what fails beside the tests counts as a failure', () => {
+  expect(ci('bare', { 'a.test.js': plain, 'b.data.test.js': withData }, false, { docs: 'false' })).toEqual({
     status: 1,
-    last: '0 passed, 1 failed, 0 skipped',
+    last: '2 passed, 1 failed, 4 skipped',
   });
+});
+test('a run that tests nothing is a failure', () => {
+  expect(ci('nothing', {}, false, { test: 'true' })).toEqual({ status: 1, last: '0 passed, 1 failed, 0 skipped' });
 });
 
 test('tests on real data are in *.data.test.ts, inside requireData, and nowhere else', () => {
