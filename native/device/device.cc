@@ -73,7 +73,6 @@ void synchronize(at::Device device) {
 }
 
 void start_engine_thread(at::Device device, int threads) {
-  install_cpu_allocator();
   at::set_num_threads(threads);
   at::GradMode::set_enabled(false);
 #ifdef MNV2_CUDA

@@ -502,7 +502,7 @@ std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec,
   return execute(plan, feeds, context, update);
 }
 
-LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& cancelled,
+LoopResult ProgramCore::loop(const LoopSpec& spec, const std::function<bool()>& stop,
                              const std::function<void(int64_t, const std::vector<double>&)>& progress) {
   const auto start = Clock::now();
   auto reported = start;
@@ -549,7 +549,7 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::atomic<bool>& canc
     return true;
   };
   for (int64_t s = 0; s < steps; s++) {
-    if (cancelled) {
+    if (stop()) {
       result.stopped = true;
       break;
     }

@@ -2,7 +2,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -88,7 +87,8 @@ class ProgramCore {
   int node_named(const std::string& name) const;
 
   std::vector<at::Tensor> run(const Feeds& feeds, const RunOptions& options);
-  LoopResult loop(const LoopSpec& spec, const std::atomic<bool>& cancelled,
+  /** `stop` is asked before each step. */
+  LoopResult loop(const LoopSpec& spec, const std::function<bool()>& stop,
                   const std::function<void(int64_t step, const std::vector<double>& sums)>& progress);
   std::vector<std::string> describe_plan(const std::vector<int>& fetch) const;
   /** Of the last run or loop: "captured", why not, or "" where graphs were not asked for. Engine thread. */

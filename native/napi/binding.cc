@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "device/allocator.h"
 #include "napi/convert.h"
 #include "device/device.h"
 #include "napi/engine.h"
@@ -28,8 +29,7 @@ auto guarded(Napi::Env env, Body body) -> decltype(body()) {
   } catch (const Napi::Error&) {
     throw;
   } catch (...) {
-    const auto f = current_failure();
-    throw to_js_error(env, f.code, f.what(), f.path);
+    throw to_js_error(env, current_failure());
   }
 }
 
@@ -37,12 +37,6 @@ template <class T>
 const std::shared_ptr<T>& alive(const std::shared_ptr<T>& core, const char* what) {
   if (!core) throw Failure("DISPOSED", std::string("this ") + what + " was disposed; it cannot be used any more");
   return core;
-}
-
-std::vector<Napi::ObjectReference> hold(std::initializer_list<Napi::Value> values) {
-  std::vector<Napi::ObjectReference> references;
-  for (const auto& v : values) references.push_back(Napi::Persistent(v.As<Napi::Object>()));
-  return references;
 }
 
 Napi::Float64Array seconds_to(Napi::Env env, const std::vector<double>& values) {
@@ -73,20 +67,16 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
       auto options = info[0].As<Napi::Object>();
       device = at::Device(text_at(options, "device"));
       threads = static_cast<int>(number_at(options, "threads"));
-      core = Engine::create(info.Env(), [device = device, threads = threads] { start_engine_thread(device, threads); });
-      info.Env().AddCleanupHook(
-          [](std::weak_ptr<Engine>* engine) {
-            if (auto e = engine->lock()) e->shutdown();
-            delete engine;
-          },
-          new std::weak_ptr<Engine>(core));
+      install_cpu_allocator();  // before the first tensor, whichever thread makes it
+      core = Engine::create(info.Env(), data_of(info.Env()).engines,
+                            [device = device, threads = threads] { start_engine_thread(device, threads); });
     });
   }
 
   Napi::Value get_device(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), device.str()); }
   Napi::Value get_threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), threads); }
   Napi::Value ping(const Napi::CallbackInfo& info) {
-    return core->submit(info.Env(), [] { return [](Napi::Env env) { return env.Undefined(); }; }, hold({Value()}));
+    return core->submit(info.Env(), [] { return [](Napi::Env env) { return env.Undefined(); }; });
   }
   Napi::Value memory(const Napi::CallbackInfo& info) {
     return core->submit(
@@ -103,8 +93,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
             out.Set("peak", Napi::Number::New(env, m.peak));
             return out;
           };
-        },
-        hold({Value()}));
+        });
   }
   Napi::Value time_depthwise(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
@@ -131,8 +120,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
               out.Set("captured", Napi::Boolean::New(env, times.captured));
               return out;
             };
-          },
-          hold({Value()}));
+          });
     });
   }
   Napi::Value time_copy(const Napi::CallbackInfo& info) {
@@ -145,8 +133,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
           [device = device, bytes, samples]() -> Settle {
             const auto times = mnv2::time_copy(device, bytes, samples);
             return [times](Napi::Env env) -> Napi::Value { return seconds_to(env, times); };
-          },
-          hold({Value()}));
+          });
     });
   }
   void dispose(const Napi::CallbackInfo&) { core->close(); }
@@ -194,8 +181,7 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
           [core = core, entries = std::move(entries)]() -> Settle {
             for (const auto& [name, value] : entries) core->set(name, value);
             return [](Napi::Env env) { return env.Undefined(); };
-          },
-          hold({Value(), list}));
+          });
     });
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
@@ -211,8 +197,7 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
               for (uint32_t i = 0; i < values.size(); i++) out.Set(i, tensor_to(env, values[i]));
               return out;
             };
-          },
-          hold({Value()}));
+          });
     });
   }
   Napi::Value names(const Napi::CallbackInfo& info) {
@@ -273,8 +258,7 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
           [core = core, values]() -> Settle {
             core->set(values);
             return [](Napi::Env env) { return env.Undefined(); };
-          },
-          hold({Value(), data}));
+          });
     });
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
@@ -290,8 +274,7 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
           [core = core, start, count]() -> Settle {
             auto rows = host_form(core->values.slice(0, start, start + count));
             return [rows](Napi::Env env) -> Napi::Value { return tensor_to(env, rows); };
-          },
-          hold({Value()}));
+          });
     });
   }
   void dispose(const Napi::CallbackInfo&) { core.reset(); }
@@ -346,12 +329,10 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
       Feeds feeds;
       auto given = info[0].As<Napi::Object>();
       auto names = given.GetPropertyNames();
-      auto held = hold({Value()});
       for (uint32_t i = 0; i < names.Length(); i++) {
         const auto name = names.Get(i).As<Napi::String>().Utf8Value();
         auto value = given.Get(name);
         feeds[name] = tensor_from(value, "run: input '" + name + "'");
-        held.push_back(Napi::Persistent(value.As<Napi::Object>().Get("data").As<Napi::Object>()));
       }
       auto o = info[1].As<Napi::Object>();
       RunOptions options;
@@ -370,8 +351,7 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
               for (size_t i = 0; i < keys.size(); i++) out.Set(keys[i], tensor_to(env, values[i]));
               return out;
             };
-          },
-          std::move(held));
+          });
     });
   }
 
@@ -465,30 +445,25 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
       auto spec = loop_from(info[0].As<Napi::Object>(), stack_names, row_names);
       auto cancelled = std::make_shared<std::atomic<bool>>(false);
       std::function<void(int64_t, const std::vector<double>&)> progress;
+      std::shared_ptr<Napi::FunctionReference> callback;  // kept by the job as well, so that it dies where it may
       if (info[1].IsFunction()) {
-        // Owned by the closures alone and freed where they die, on the JavaScript thread.
-        auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>()));
-        progress = [callback, weak = std::weak_ptr<Engine>(engine)](int64_t step, const std::vector<double>& sums) {
-          auto to = weak.lock();
-          if (!to) return;
+        callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>()));
+        progress = [callback, to = engine.get()](int64_t step, const std::vector<double>& sums) {
           to->notify([callback, step, sums](Napi::Env env) {
-            Napi::HandleScope scope(env);
             auto numbers = Napi::Float64Array::New(env, sums.size());
             std::copy(sums.begin(), sums.end(), numbers.Data());
             callback->Call({Napi::Number::New(env, static_cast<double>(step)), numbers});
           });
         };
       }
-      auto state = std::make_shared<std::pair<LoopSpec, std::function<void(int64_t, const std::vector<double>&)>>>(
-          std::move(spec), std::move(progress));
-      std::weak_ptr<Engine> weak = engine;
       auto promise = engine->submit(
           env,
-          [core = core, state, cancelled, stack_names, row_names]() -> Settle {
-            auto result = std::make_shared<LoopResult>(core->loop(state->first, *cancelled, state->second));
+          [core = core, to = engine.get(), spec = std::move(spec), progress = std::move(progress), cancelled,
+           stack_names, row_names]() -> Settle {
+            auto stop = [&] { return *cancelled || to->stopping(); };
+            auto result = std::make_shared<LoopResult>(core->loop(spec, stop, progress));
             for (auto& rows : result->rows) rows = host_form(rows);
-            // `state` rides along so that the callback's reference is dropped on the JavaScript thread.
-            return [result, state, stack_names, row_names](Napi::Env env) -> Napi::Value {
+            return [result, stack_names, row_names](Napi::Env env) -> Napi::Value {
               auto out = Napi::Object::New(env);
               out.Set("steps", Napi::Number::New(env, result->steps));
               out.Set("examples", Napi::Number::New(env, result->examples));
@@ -508,7 +483,7 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
               return out;
             };
           },
-          hold({Value()}));
+          callback);
       auto handle = Napi::Object::New(env);
       handle.Set("promise", promise);
       handle.Set("cancel", Napi::Function::New(env, [cancelled](const Napi::CallbackInfo&) { *cancelled = true; }));
@@ -533,8 +508,7 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
           info.Env(),
           [core = core]() -> Settle {
             return [text = core->cuda_graph()](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
-          },
-          hold({Value()}));
+          });
     });
   }
 

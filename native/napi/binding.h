@@ -2,11 +2,14 @@
 #pragma once
 #include <napi.h>
 
+#include "napi/engine.h"
+
 namespace mnv2 {
 
 /** Per environment, so that worker threads and repeated loads do not meet. */
 struct AddonData {
   Napi::FunctionReference engine, weights, row_store, program;
+  Engines engines;
 };
 
 void register_bindings(Napi::Env env, Napi::Object exports, AddonData& data);

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cstring>
+
 namespace mnv2 {
 namespace {
 
@@ -30,7 +32,8 @@ at::ScalarType element_type(napi_typedarray_type type, const std::string& what) 
   }
 }
 
-at::Tensor over(const Napi::Value& value, const std::vector<int64_t>& shape, const std::string& what) {
+/** A copy: whoever gave the array may change it, or hand it to another thread, before the engine comes to it. */
+at::Tensor copy_of(const Napi::Value& value, const std::vector<int64_t>& shape, const std::string& what) {
   if (!value.IsTypedArray()) refuse(what, "data in a typed array");
   auto array = value.As<Napi::TypedArray>();
   int64_t count = 1;
@@ -38,10 +41,11 @@ at::Tensor over(const Napi::Value& value, const std::vector<int64_t>& shape, con
   if (count != static_cast<int64_t>(array.ElementLength())) {
     refuse(what, std::to_string(count) + " values for its shape, got " + std::to_string(array.ElementLength()));
   }
-  auto* start = static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
   const auto type = element_type(array.TypedArrayType(), what);
-  if (count == 0) return at::empty(shape, type);
-  return at::from_blob(start, shape, at::TensorOptions().dtype(type));
+  auto* start = static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  auto copy = at::empty(shape, type);
+  if (count > 0) std::memcpy(copy.data_ptr(), start, copy.nbytes());
+  return copy;
 }
 
 Attrs::Value attr_from(const Napi::Value& value, const std::string& what) {
@@ -72,7 +76,7 @@ Node node_from(const Napi::Object& spec, size_t index) {
     node.name = text_at(attrs, "name");
   } else if (node.op == "constant") {
     node.kind = Node::Kind::constant;
-    node.constant = over(attrs.Get("data"), node.shape, "constant").clone();
+    node.constant = copy_of(attrs.Get("data"), node.shape, "constant");
   } else {
     if (node.op == "gradient") node.kind = Node::Kind::gradient;
     auto keys = attrs.GetPropertyNames();
@@ -133,7 +137,7 @@ std::vector<std::string> strings_from(const Napi::Value& value) {
 at::Tensor tensor_from(const Napi::Value& value, const std::string& what) {
   if (!value.IsObject()) refuse(what, "{ data, shape, dtype }");
   auto object = value.As<Napi::Object>();
-  auto tensor = over(object.Get("data"), integers_from(object.Get("shape"), what + ".shape"), what);
+  auto tensor = copy_of(object.Get("data"), integers_from(object.Get("shape"), what + ".shape"), what);
   const auto dtype = dtype_from(text_at(object, "dtype"));
   return dtype == tensor.scalar_type() ? tensor : tensor.to(dtype);
 }

@@ -10,7 +10,7 @@ namespace mnv2 {
 at::ScalarType dtype_from(const std::string& name);
 const char* dtype_name(at::ScalarType dtype);
 
-/** {data, shape, dtype} -> a tensor over the typed array's memory: keep the array alive while it is used. */
+/** {data, shape, dtype} -> a tensor of its own. */
 at::Tensor tensor_from(const Napi::Value& value, const std::string& what);
 /** A CPU tensor -> {data, shape, dtype}; bfloat16 widens to float32, bool to Uint8Array. */
 Napi::Object tensor_to(Napi::Env env, const at::Tensor& value);

@@ -1,37 +1,47 @@
 // See engine.h.
 #include "napi/engine.h"
 
-#include "errors.h"
+#include <algorithm>
+#include <utility>
 
 namespace mnv2 {
 
 struct Engine::Job {
   Napi::Promise::Deferred deferred;
   std::function<Settle()> work;
-  std::vector<Napi::ObjectReference> hold;
+  std::shared_ptr<void> keep;
   Settle settle;
   std::unique_ptr<Failure> failure;
 };
 
-Napi::Error to_js_error(Napi::Env env, const std::string& code, const std::string& message, const std::string& path) {
-  auto error = Napi::Error::New(env, message);
-  error.Set("nativeCode", Napi::String::New(env, code));
-  error.Set("nativePath", Napi::String::New(env, path));
+Napi::Error to_js_error(Napi::Env env, const Failure& failure) {
+  auto error = Napi::Error::New(env, failure.what());
+  error.Set("nativeCode", Napi::String::New(env, failure.code));
+  error.Set("nativePath", Napi::String::New(env, failure.path));
   return error;
 }
 
-std::shared_ptr<Engine> Engine::create(Napi::Env env, std::function<void()> start) {
-  auto engine = std::shared_ptr<Engine>(new Engine(std::move(start)));
-  engine->to_js_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "mnv2-torch engine", 0, 1);
-  engine->to_js_.Unref(env);
-  return engine;
+void Engines::stop() {
+  stopped_ = true;
+  for (auto& engine : running_) engine->stop();
+  for (auto& engine : std::exchange(running_, {})) engine->join();
 }
 
-Engine::Engine(std::function<void()> start) : thread_([this, start = std::move(start)] { work(start); }) {}
+std::shared_ptr<Engine> Engine::create(Napi::Env env, Engines& engines, std::function<void()> start) {
+  if (engines.stopped_) throw Failure("DISPOSED", "the process is ending; no Engine can be made any more");
+  std::shared_ptr<Engine> engine(new Engine(env, engines));
+  engine->doorbell_ = Doorbell::New(env, "mnv2-torch engine", 0, 1, engine.get());
+  engine->doorbell_.Unref(env);
+  engine->thread_ = std::thread([raw = engine.get(), start = std::move(start)] { raw->work(start); });
+  // After the doorbell's own hook, as hooks run in reverse: the thread must be gone before what it calls is.
+  napi_add_env_cleanup_hook(env, environment_ends, engine.get());
+  engines.running_.push_back(engine);
+  return {engine.get(), [owner = engine](Engine* handle) { handle->close(); }};
+}
 
-Engine::~Engine() { shutdown(); }
+void Engine::environment_ends(void* engine) { static_cast<Engine*>(engine)->engines_.stop(); }
 
-void Engine::work(std::function<void()> start) {
+void Engine::work(const std::function<void()>& start) {
   std::unique_ptr<Failure> broken;
   try {
     start();
@@ -39,18 +49,17 @@ void Engine::work(std::function<void()> start) {
     broken = std::make_unique<Failure>(current_failure());
   }
   for (;;) {
-    std::unique_ptr<Job> job;
+    std::shared_ptr<Job> job;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [this] { return !queue_.empty() || closing_; });
-      if (queue_.empty()) return;
+      if (stopping_) return;  // whoever stops joins this thread and drops what is queued
+      if (queue_.empty()) break;
       job = std::move(queue_.front());
       queue_.pop_front();
     }
     if (broken) {
       job->failure = std::make_unique<Failure>(*broken);
-    } else if (stopping_) {
-      job->failure = std::make_unique<Failure>("DISPOSED", "the engine was shut down before this job ran");
     } else {
       try {
         job->settle = job->work();
@@ -59,47 +68,69 @@ void Engine::work(std::function<void()> start) {
       }
     }
     job->work = nullptr;  // tensors it captured die here, on the thread that made them
-    Job* done = job.release();
-    auto self = weak_from_this();
-    const auto status = to_js_.BlockingCall(done, [self](Napi::Env env, Napi::Function, Job* finished) {
-      if (env == nullptr) return;  // the environment is going away and takes its references along
-      std::unique_ptr<Job> owner(finished);
-      if (auto engine = self.lock()) engine->settle(env, finished);
-    });
-    if (status != napi_ok) return;  // the same; nobody is left to settle promises
+    notify([this, job = std::move(job)](Napi::Env env) { settle(env, *job); });
   }
+  notify([this](Napi::Env) { leave(); });
 }
 
-void Engine::settle(Napi::Env env, Job* job) {
-  Napi::HandleScope scope(env);
-  if (--pending_ == 0) to_js_.Unref(env);
-  try {
-    Napi::Value value;
-    if (!job->failure) {
-      try {
-        value = job->settle(env);
-      } catch (...) {
-        job->failure = std::make_unique<Failure>(current_failure());
-      }
+void Engine::notify(std::function<void(Napi::Env)> body) {
+  bool first;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    first = calls_.empty();
+    calls_.push_back(std::move(body));
+  }
+  if (first) doorbell_.NonBlockingCall();
+}
+
+void Engine::ring(Napi::Env env, Napi::Function, Engine* engine, void*) {
+  if (env == nullptr) return;  // the doorbell was taken down; what is left in calls_ was dropped
+  std::shared_ptr<Engine> alive;
+  for (const auto& running : engine->engines_.running_) {
+    if (running.get() == engine) alive = running;
+  }
+  std::deque<std::function<void(Napi::Env)>> calls;
+  {
+    std::lock_guard<std::mutex> lock(engine->mutex_);
+    calls.swap(engine->calls_);
+  }
+  for (auto& call : calls) {
+    Napi::HandleScope scope(env);
+    try {
+      std::exchange(call, nullptr)(env);
+    } catch (const Napi::Error&) {
+      // A worker being terminated runs no JavaScript any more: there is no one to tell.
     }
-    if (job->failure)
-      job->deferred.Reject(to_js_error(env, job->failure->code, job->failure->what(), job->failure->path).Value());
-    else
-      job->deferred.Resolve(value);
-  } catch (const Napi::Error&) {
-    // A worker being terminated runs no JavaScript any more: there is no one to tell.
   }
 }
 
-Napi::Promise Engine::submit(Napi::Env env, std::function<Settle()> work, std::vector<Napi::ObjectReference> hold) {
+void Engine::settle(Napi::Env env, Job& job) {
+  if (--pending_ == 0 && !ended_) doorbell_.Unref(env);
+  Napi::Value value;
+  if (!job.failure) {
+    try {
+      value = job.settle(env);
+    } catch (const Napi::Error&) {
+      throw;
+    } catch (...) {
+      job.failure = std::make_unique<Failure>(current_failure());
+    }
+  }
+  if (job.failure)
+    job.deferred.Reject(to_js_error(env, *job.failure).Value());
+  else
+    job.deferred.Resolve(value);
+}
+
+Napi::Promise Engine::submit(Napi::Env env, std::function<Settle()> work, std::shared_ptr<void> keep) {
   auto deferred = Napi::Promise::Deferred::New(env);
   auto promise = deferred.Promise();
   if (closing_) {
-    deferred.Reject(to_js_error(env, "DISPOSED", "this Engine was disposed; make a new one", "").Value());
+    deferred.Reject(to_js_error(env, {"DISPOSED", "this Engine was disposed; make a new one"}).Value());
     return promise;
   }
-  std::unique_ptr<Job> job(new Job{deferred, std::move(work), std::move(hold), nullptr, nullptr});
-  if (pending_++ == 0) to_js_.Ref(env);
+  std::shared_ptr<Job> job(new Job{deferred, std::move(work), std::move(keep), nullptr, nullptr});
+  if (pending_++ == 0) doorbell_.Ref(env);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     queue_.push_back(std::move(job));
@@ -108,35 +139,38 @@ Napi::Promise Engine::submit(Napi::Env env, std::function<Settle()> work, std::v
   return promise;
 }
 
-void Engine::notify(std::function<void(Napi::Env)> body) {
-  auto* call = new std::function<void(Napi::Env)>(std::move(body));
-  const auto status =
-      to_js_.NonBlockingCall(call, [](Napi::Env env, Napi::Function, std::function<void(Napi::Env)>* f) {
-        std::unique_ptr<std::function<void(Napi::Env)>> owner(f);
-        if (env == nullptr) return;
-        try {
-          (*f)(env);
-        } catch (const Napi::Error& error) {
-          if (!error.IsEmpty()) error.ThrowAsJavaScriptException();  // the callback's own: uncaught, as in any callback
-        }
-      });
-  if (status != napi_ok) delete call;
-}
-
 void Engine::close() {
-  closing_ = true;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);  // or the thread could miss it between looking and waiting
+    closing_ = true;
+  }
   wake_.notify_one();
 }
 
-void Engine::shutdown() {
+void Engine::stop() {
   stopping_ = true;
   close();
-  if (!thread_.joinable()) return;
-  if (thread_.get_id() == std::this_thread::get_id())
-    thread_.detach();
-  else
-    thread_.join();
-  to_js_.Release();
+}
+
+/** Waits for the thread and drops what it left, on the JavaScript thread and while the environment still lives. */
+void Engine::join() {
+  if (ended_) return;
+  ended_ = true;
+  thread_.join();
+  queue_.clear();
+  calls_.clear();
+  doorbell_.Abort();
+  napi_remove_env_cleanup_hook(env_, environment_ends, this);
+}
+
+/** The thread has ended by itself, after close(). */
+void Engine::leave() {
+  auto& all = engines_.running_;
+  auto self = std::find_if(all.begin(), all.end(), [this](const auto& engine) { return engine.get() == this; });
+  if (self == all.end()) return;
+  auto alive = *self;
+  all.erase(self);
+  join();
 }
 
 }  // namespace mnv2

@@ -1,4 +1,8 @@
 // Engine: one thread, its queue, and the promises its jobs settle. Knows nothing of tensors.
+//
+// Who destroys what: a job holds references to JavaScript values, so it is made, settled and destroyed on the JavaScript
+// thread; only the work inside of it runs, and dies, on the engine's. The environment owns its engines and joins their
+// threads; classes hold a handle, and the last handle closes the engine.
 #pragma once
 #include <napi.h>
 
@@ -10,47 +14,75 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
+
+#include "errors.h"
 
 namespace mnv2 {
 
 /** Runs on the JavaScript thread once a job is done: makes the value its promise resolves to. */
 using Settle = std::function<Napi::Value(Napi::Env)>;
 
-class Engine : public std::enable_shared_from_this<Engine> {
- public:
-  /** `start` runs first on the new thread: device, number of threads, grad mode. */
-  static std::shared_ptr<Engine> create(Napi::Env env, std::function<void()> start);
-  ~Engine();
+class Engine;
 
-  /** Queues `work`; what it returns makes the promise's value, what it throws its rejection. `hold` keeps JS values
-   * alive. */
-  Napi::Promise submit(Napi::Env env, std::function<Settle()> work, std::vector<Napi::ObjectReference> hold = {});
-  /** Calls `body` soon on the JavaScript thread. Callable from any thread; dropped after shutdown. */
-  void notify(std::function<void(Napi::Env)> body);
-  /** Finishes the step under way, drops what is queued (rejecting it), ends the thread. Idempotent. */
-  void shutdown();
-  /** Lets queued jobs run, then ends the thread without waiting for it. */
-  void close();
-  bool closed() const { return closing_; }
-  /** Set while shutting down: long jobs look at it between steps. */
-  const std::atomic<bool>& stopping() const { return stopping_; }
+/** The engines of one environment. JavaScript thread only. */
+class Engines {
+ public:
+  /** Ends all of them: each between two steps, with its queue left undone. No engine can be made afterwards. */
+  void stop();
 
  private:
-  struct Job;
-  explicit Engine(std::function<void()> start);
-  void work(std::function<void()> start);
-  void settle(Napi::Env env, Job* job);
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::unique_ptr<Job>> queue_;
-  std::atomic<bool> closing_{false}, stopping_{false};
-  Napi::ThreadSafeFunction to_js_;
-  int pending_ = 0;     // JavaScript thread only: keeps the process alive while jobs run
-  std::thread thread_;  // last: it uses everything above
+  friend class Engine;
+  std::vector<std::shared_ptr<Engine>> running_;
+  bool stopped_ = false;
 };
 
-/** Throws a JavaScript Error carrying the failure's code and module path. */
-Napi::Error to_js_error(Napi::Env env, const std::string& code, const std::string& message, const std::string& path);
+class Engine {
+ public:
+  /** A new thread; `start` runs first on it: device, number of threads, grad mode. */
+  static std::shared_ptr<Engine> create(Napi::Env env, Engines& engines, std::function<void()> start);
+
+  /**
+   * Queues `work`; what it returns makes the promise's value, what it throws its rejection. `keep` lives until the
+   * promise is settled and dies on the JavaScript thread: references to what `work` uses.
+   */
+  Napi::Promise submit(Napi::Env env, std::function<Settle()> work, std::shared_ptr<void> keep = nullptr);
+  /** Calls `body` soon on the JavaScript thread, before the promise of the job under way settles. Engine thread. */
+  void notify(std::function<void(Napi::Env)> body);
+  /** Lets queued jobs run, then ends the thread without waiting for it. Idempotent. */
+  void close();
+  /** Set when the environment ends: long jobs look at it between steps. */
+  bool stopping() const { return stopping_; }
+
+ private:
+  friend class Engines;
+  struct Job;
+  static void ring(Napi::Env env, Napi::Function, Engine* engine, void*);
+  static void environment_ends(void* engine);
+  using Doorbell = Napi::TypedThreadSafeFunction<Engine, void, &Engine::ring>;
+
+  Engine(Napi::Env env, Engines& engines) : env_(env), engines_(engines) {}
+  void work(const std::function<void()>& start);
+  void settle(Napi::Env env, Job& job);
+  void stop();
+  void join();
+  void leave();
+
+  const napi_env env_;
+  Engines& engines_;
+  std::mutex mutex_;  // of the two queues
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::deque<std::function<void(Napi::Env)>> calls_;  // for the JavaScript thread, in order
+  std::atomic<bool> closing_{false}, stopping_{false};
+  Doorbell doorbell_;
+  // JavaScript thread only:
+  int pending_ = 0;  // jobs that keep the process alive
+  bool ended_ = false;
+  std::thread thread_;
+};
+
+/** A JavaScript Error carrying the failure's code and module path. */
+Napi::Error to_js_error(Napi::Env env, const Failure& failure);
 
 }  // namespace mnv2

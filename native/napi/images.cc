@@ -20,10 +20,8 @@ auto guarded(Napi::Env env, Body body) -> decltype(body()) {
     return body();
   } catch (const Napi::Error&) {
     throw;
-  } catch (const Failure& f) {
-    throw to_js_error(env, f.code, f.what(), f.path);
-  } catch (const std::exception& error) {
-    throw to_js_error(env, "NATIVE", error.what(), "");
+  } catch (...) {
+    throw to_js_error(env, current_failure());
   }
 }
 
