@@ -79,21 +79,19 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     return core->submit(info.Env(), [] { return [](Napi::Env env) { return env.Undefined(); }; });
   }
   Napi::Value memory(const Napi::CallbackInfo& info) {
-    return core->submit(
-        info.Env(),
-        [device = device]() -> Settle {
+    return core->submit(info.Env(), [device = device]() -> Settle {
 #ifdef MNV2_CUDA
-          if (device.is_cuda()) DeviceImages::sweep();
+      if (device.is_cuda()) DeviceImages::sweep();
 #endif
-          const auto m = device_memory(device);
-          return [m](Napi::Env env) -> Napi::Value {
-            auto out = Napi::Object::New(env);
-            out.Set("allocated", Napi::Number::New(env, m.allocated));
-            out.Set("reserved", Napi::Number::New(env, m.reserved));
-            out.Set("peak", Napi::Number::New(env, m.peak));
-            return out;
-          };
-        });
+      const auto m = device_memory(device);
+      return [m](Napi::Env env) -> Napi::Value {
+        auto out = Napi::Object::New(env);
+        out.Set("allocated", Napi::Number::New(env, m.allocated));
+        out.Set("reserved", Napi::Number::New(env, m.reserved));
+        out.Set("peak", Napi::Number::New(env, m.peak));
+        return out;
+      };
+    });
   }
   Napi::Value time_depthwise(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
@@ -108,19 +106,17 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
                             shape.at(3),
                             static_cast<int64_t>(number_at(work, "stride"))};
       const int samples = static_cast<int>(number_at(work, "samples"));
-      return core->submit(
-          info.Env(),
-          [c, samples]() -> Settle {
-            const auto times = mnv2::time_depthwise(c, samples);
-            return [times](Napi::Env env) -> Napi::Value {
-              auto out = Napi::Object::New(env);
-              out.Set("forward", seconds_to(env, times.forward));
-              out.Set("inputGradient", seconds_to(env, times.input_gradient));
-              out.Set("weightGradient", seconds_to(env, times.weight_gradient));
-              out.Set("captured", Napi::Boolean::New(env, times.captured));
-              return out;
-            };
-          });
+      return core->submit(info.Env(), [c, samples]() -> Settle {
+        const auto times = mnv2::time_depthwise(c, samples);
+        return [times](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Object::New(env);
+          out.Set("forward", seconds_to(env, times.forward));
+          out.Set("inputGradient", seconds_to(env, times.input_gradient));
+          out.Set("weightGradient", seconds_to(env, times.weight_gradient));
+          out.Set("captured", Napi::Boolean::New(env, times.captured));
+          return out;
+        };
+      });
     });
   }
   Napi::Value time_copy(const Napi::CallbackInfo& info) {
@@ -128,12 +124,10 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
       auto work = info[0].As<Napi::Object>();
       const auto bytes = static_cast<int64_t>(number_at(work, "bytes"));
       const int samples = static_cast<int>(number_at(work, "samples"));
-      return core->submit(
-          info.Env(),
-          [device = device, bytes, samples]() -> Settle {
-            const auto times = mnv2::time_copy(device, bytes, samples);
-            return [times](Napi::Env env) -> Napi::Value { return seconds_to(env, times); };
-          });
+      return core->submit(info.Env(), [device = device, bytes, samples]() -> Settle {
+        const auto times = mnv2::time_copy(device, bytes, samples);
+        return [times](Napi::Env env) -> Napi::Value { return seconds_to(env, times); };
+      });
     });
   }
   void dispose(const Napi::CallbackInfo&) { core->close(); }
@@ -176,28 +170,24 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
         const auto name = text_at(entry, "name");
         entries.emplace_back(name, tensor_from(entry, name));
       }
-      return engine->submit(
-          info.Env(),
-          [core = core, entries = std::move(entries)]() -> Settle {
-            for (const auto& [name, value] : entries) core->set(name, value);
-            return [](Napi::Env env) { return env.Undefined(); };
-          });
+      return engine->submit(info.Env(), [core = core, entries = std::move(entries)]() -> Settle {
+        for (const auto& [name, value] : entries) core->set(name, value);
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
     });
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       alive(core, "Weights");
-      return engine->submit(
-          info.Env(),
-          [core = core, names = strings_from(info[0])]() -> Settle {
-            std::vector<at::Tensor> values;
-            for (const auto& name : names) values.push_back(host_form(core->get(name)));
-            return [values](Napi::Env env) -> Napi::Value {
-              auto out = Napi::Array::New(env, values.size());
-              for (uint32_t i = 0; i < values.size(); i++) out.Set(i, tensor_to(env, values[i]));
-              return out;
-            };
-          });
+      return engine->submit(info.Env(), [core = core, names = strings_from(info[0])]() -> Settle {
+        std::vector<at::Tensor> values;
+        for (const auto& name : names) values.push_back(host_form(core->get(name)));
+        return [values](Napi::Env env) -> Napi::Value {
+          auto out = Napi::Array::New(env, values.size());
+          for (uint32_t i = 0; i < values.size(); i++) out.Set(i, tensor_to(env, values[i]));
+          return out;
+        };
+      });
     });
   }
   Napi::Value names(const Napi::CallbackInfo& info) {
@@ -253,12 +243,10 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
       spec.Set("shape", shape);
       spec.Set("dtype", Napi::String::New(info.Env(), dtype_name(core->values.scalar_type())));
       auto values = tensor_from(spec, "RowStore");
-      return engine->submit(
-          info.Env(),
-          [core = core, values]() -> Settle {
-            core->set(values);
-            return [](Napi::Env env) { return env.Undefined(); };
-          });
+      return engine->submit(info.Env(), [core = core, values]() -> Settle {
+        core->set(values);
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
     });
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
@@ -269,12 +257,10 @@ class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
         throw Failure("USAGE", "RowStore.get: expected rows within [0, " + std::to_string(core->values.size(0)) +
                                    "), got " + std::to_string(start) + " to " + std::to_string(start + count));
       }
-      return engine->submit(
-          info.Env(),
-          [core = core, start, count]() -> Settle {
-            auto rows = host_form(core->values.slice(0, start, start + count));
-            return [rows](Napi::Env env) -> Napi::Value { return tensor_to(env, rows); };
-          });
+      return engine->submit(info.Env(), [core = core, start, count]() -> Settle {
+        auto rows = host_form(core->values.slice(0, start, start + count));
+        return [rows](Napi::Env env) -> Napi::Value { return tensor_to(env, rows); };
+      });
     });
   }
   void dispose(const Napi::CallbackInfo&) { core.reset(); }
@@ -504,11 +490,9 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   Napi::Value cuda_graph(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       alive(core, "Program");
-      return engine->submit(
-          info.Env(),
-          [core = core]() -> Settle {
-            return [text = core->cuda_graph()](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
-          });
+      return engine->submit(info.Env(), [core = core]() -> Settle {
+        return [text = core->cuda_graph()](Napi::Env env) -> Napi::Value { return Napi::String::New(env, text); };
+      });
     });
   }
 

@@ -1,8 +1,8 @@
 // Engine: one thread, its queue, and the promises its jobs settle. Knows nothing of tensors.
 //
-// Who destroys what: a job holds references to JavaScript values, so it is made, settled and destroyed on the JavaScript
-// thread; only the work inside of it runs, and dies, on the engine's. The environment owns its engines and joins their
-// threads; classes hold a handle, and the last handle closes the engine.
+// Who destroys what: a job holds references to JavaScript values, so it is made, settled and destroyed on the
+// JavaScript thread; only the work inside of it runs, and dies, on the engine's. The environment owns its engines and
+// joins their threads; classes hold a handle, and the last handle closes the engine.
 #pragma once
 #include <napi.h>
 

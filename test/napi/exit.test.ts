@@ -1,0 +1,56 @@
+// Ends of processes and workers under a running loop, at varied moments: each with the exit code asked for, none by a
+// signal.
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+
+const script = path.resolve('test/support/ending.js');
+
+interface End {
+  way: string;
+  status: number | null;
+  signal: string | null;
+  stdout: string;
+}
+
+function end(way: string, delay: number): Promise<End> {
+  const child = spawn(process.execPath, [script, way, String(delay)], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  let stdout = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += String(chunk)));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status, signal) => resolve({ way, status, signal, stdout }));
+  });
+}
+
+/** All of them, three at a time. */
+async function ends(list: readonly (readonly [string, number])[]): Promise<End[]> {
+  const waiting = [...list];
+  const done: End[] = [];
+  const next = async (): Promise<void> => {
+    for (let item = waiting.shift(); item; item = waiting.shift()) done.push(await end(...item));
+  };
+  await Promise.all([next(), next(), next()]);
+  return done;
+}
+
+const codes: Record<string, number> = { exit: 7, signal: 7, progress: 7, workers: 7, thrown: 1, rejected: 1 };
+
+test('the main thread ends as asked: process.exit, in a signal handler, in onProgress, uncaught, unhandled', async () => {
+  const moments = [0, 20];
+  const list = ['exit', 'signal', 'progress', 'thrown', 'rejected'].flatMap((way) =>
+    moments.map((delay) => [way, delay] as const),
+  );
+  const done = await ends(list);
+  expect(done).toHaveLength(10);
+  expect(done.filter(({ way, status, signal }) => signal !== null || status !== codes[way])).toEqual([]);
+});
+
+test('workers end as asked: process.exit, uncaught, terminate(), the end of the process', async () => {
+  const { status, signal, stdout } = await end('workers', 10);
+  expect(signal ?? status).toBe(7);
+  expect(stdout.trim()).toBe('7 1 7 1 7 1 7 1'); // terminate() and an uncaught error both count as 1
+});
