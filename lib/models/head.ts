@@ -16,5 +16,6 @@ export function headClasses(
   head: Head,
   tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
 ): number | undefined {
-  return tensors.get(head.classes)?.shape[0];
+  const shape = tensors.get(head.classes)?.shape;
+  return shape?.length === 2 ? shape[0] : undefined;
 }

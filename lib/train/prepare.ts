@@ -9,7 +9,7 @@ import { Engine } from '../engine/engine.js';
 import { RowStore } from '../engine/rows.js';
 import { Weights } from '../engine/weights.js';
 import { compile, type Binding, type Program } from '../engine/program.js';
-import { loadWeights } from '../weights/load.js';
+import { loadWeights, matchWeights } from '../weights/load.js';
 import type { TrainEvent } from './events.js';
 import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
 import { trainingGraphs } from './network.js';
@@ -40,9 +40,12 @@ export async function firstWeights(
   model: Module,
   own: Own,
 ): Promise<{ weights: Weights; notes: string[] }> {
+  const { weights: given } = recipe;
+  // What does not fit is refused before anything is allocated for it.
+  if (given && !(given instanceof Weights))
+    matchWeights(model, given.tensors, { source: `the weights in ${given.file}` });
   const engine = own(new Engine({ device: recipe.device, ...(recipe.threads && { threads: recipe.threads }) }));
   const weights = own(await Weights.init(model, { seed: recipe.seed, engine }));
-  const { weights: given } = recipe;
   if (!given) return { weights, notes: [] };
   const source = given instanceof Weights ? 'the weights given' : `the weights in ${given.file}`;
   const tensors = given instanceof Weights ? await given.get() : given.tensors;

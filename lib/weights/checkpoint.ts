@@ -1,17 +1,22 @@
 // Checkpoints: a safetensors file that says everything about the model it holds. Owns the metadata's keys.
-import { DataError, shown } from '../errors.js';
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { DataError, Mnv2Error, shown, UsageError } from '../errors.js';
+import { input } from '../graph/tensor.js';
 import type { TensorData } from '../native/wire.js';
-import { pixelScaling, parsePreprocess, type Preprocess } from './preprocess.js';
+import { parsePreprocess, type Preprocess } from './preprocess.js';
 import { SHARED_OPTIONS } from '../models/classifier-network.js';
 import { headClasses } from '../models/head.js';
 import { optionsFromMetadata, optionsToMetadata } from '../models/options.js';
 import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
 import type { MobileNet } from '../models/classifier-network.js';
-import type { Module } from '../nn/module.js';
+import { Module } from '../nn/module.js';
+import { matchWeights } from './load.js';
 import { readSafetensors, writeSafetensors } from './formats/safetensors.js';
 
 /** A checkpoint read and understood. Fields are absent where the file does not say. */
 export interface Checkpoint {
+  /** the file that was read: of a run folder its best.safetensors */
   file: string;
   tensors: Map<string, TensorData>;
   metadata: Record<string, string>;
@@ -26,6 +31,7 @@ export interface Checkpoint {
 /**
  * Reads a checkpoint and its metadata, all strings, any of which may be absent: `arch`, `classes` (JSON), `preprocess`
  * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...).
+ * @param from a .safetensors file, or a run folder for its best.safetensors
  * @throws DataError when the file or one of these is unusable
  * @example
  * import { loadCheckpoint, writeSafetensors } from 'mnv2-torch';
@@ -34,7 +40,8 @@ export interface Checkpoint {
  * await writeSafetensors(file, new Map(), { arch: 'mobilenet_v2', width_mult: '0.5' });
  * console.log((await loadCheckpoint(file)).options.widthMult); // 0.5
  */
-export async function loadCheckpoint(file: string): Promise<Checkpoint> {
+export async function loadCheckpoint(from: string): Promise<Checkpoint> {
+  const file = await checkpointFile(from);
   const { tensors, metadata } = await readSafetensors(file);
   const checkpoint: Checkpoint = { file, tensors, metadata, options: {} };
   const { arch, classes, preprocess } = metadata;
@@ -53,6 +60,21 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
       );
   }
   return checkpoint;
+}
+
+/** A run folder stands for its best weights. */
+async function checkpointFile(from: string): Promise<string> {
+  const isFolder = await stat(from).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) return from;
+  const best = path.join(from, 'best.safetensors');
+  if (await stat(best).catch(() => undefined)) return best;
+  throw new DataError(
+    `${from} is a folder without best.safetensors: expected a .safetensors file, or the folder of a run that ended an epoch`,
+    [from],
+  );
 }
 
 function parseClasses(file: string, text: string): string[] {
@@ -79,31 +101,87 @@ export function builtInArch({ file, arch }: Checkpoint): Arch | undefined {
   );
 }
 
-/** A checkpoint that classifies by itself: everything `eval` and `predict` need is there. */
-export type CompleteCheckpoint = Required<Checkpoint> & {
-  model: MobileNet;
-  scaling: { scale: number[]; shift: number[] };
-};
+/** A checkpoint with its model: everything that classifying and evaluating need. */
+export type CompleteCheckpoint = Required<Checkpoint> & { model: Module };
 
-/** Builds the model of a complete checkpoint; a DataError names the first key that is missing. */
-export function completeCheckpoint(checkpoint: Checkpoint): CompleteCheckpoint {
+/**
+ * Completes a checkpoint with the network its tensors are for, and checks that they are: every parameter there, with
+ * its shape, and one logit a class. Nothing is allocated for the network itself.
+ * @param options.model a network of one's own; without it the file's architecture is built
+ * @throws DataError that names the first key that is missing, or what does not fit
+ * @example
+ * import { completeCheckpoint, Flatten, Linear, loadCheckpoint, Sequential, writeSafetensors } from 'mnv2-torch';
+ * import { mkdtempSync } from 'node:fs';
+ * const file = mkdtempSync('/tmp/mnv2-') + '/x.safetensors';
+ * const tensors = new Map([...new Sequential(new Flatten(), new Linear(12, 2)).state(0)].map((t) => [t.name, t]));
+ * await writeSafetensors(file, tensors, { arch: 'Mine', classes: '["a","b"]', preprocess: '{"size":2,"scale":"x/127.5-1"}' });
+ * const model = new Sequential(new Flatten(), new Linear(12, 2));
+ * console.log(completeCheckpoint(await loadCheckpoint(file), { model }).classes); // [ 'a', 'b' ]
+ */
+export function completeCheckpoint(checkpoint: Checkpoint, options: { model?: Module } = {}): CompleteCheckpoint {
   const { file, preprocess, tensors } = checkpoint;
-  const missing = (key: string, expected: string): DataError =>
-    new DataError(`${file}: metadata '${key}' is missing; expected ${expected}`, [file]);
-  const arch = builtInArch(checkpoint);
-  if (!arch) throw missing('arch', ARCHITECTURES.join(' or '));
-  if (!preprocess) throw missing('preprocess', 'JSON such as {"size":224,"scale":"x/127.5-1"}');
-  const { head } = architectureOf(arch)!;
-  const numClasses = headClasses(head, tensors);
-  if (numClasses === undefined)
+  const own = options.model;
+  if (own !== undefined && !(own instanceof Module))
+    throw new UsageError(`model: expected a Module, got ${shown(own)}`);
+  const arch = checkpoint.arch ?? own?.constructor.name;
+  const model = own ?? builtInModel(checkpoint);
+  if (arch === undefined) throw missing(file, 'arch', ARCHITECTURES.join(' or '));
+  if (!preprocess) throw missing(file, 'preprocess', 'JSON such as {"size":224,"scale":"x/127.5-1"}');
+  const { unexpected } = matchWeights(model, tensors, { strict: true, source: `the tensors of ${file}` }).report;
+  // What an architecture of ours leaves out is known; a network of one's own may be another than the one trained.
+  if (own && unexpected.length > 0)
     throw new DataError(
-      `${file} is a backbone without a classifier ('${head.classes}' is missing): train on it first, with --weights`,
+      `the tensors of ${file} do not fit this model: it has no ${shown(unexpected[0])} (${unexpected.length} such). Is it the network that was trained?`,
       [file],
     );
-  const options = { ...checkpoint.options, numClasses: checkpoint.options.numClasses ?? numClasses };
-  const classes = checkpoint.classes ?? Array.from({ length: options.numClasses }, (_, i) => `class ${i}`);
-  const model = createModel(arch, options).eval();
-  return { ...checkpoint, arch, preprocess, options, classes, model, scaling: pixelScaling(preprocess) };
+  const numClasses = countLogits(model, preprocess.size, file);
+  const classes = checkpoint.classes ?? Array.from({ length: numClasses }, (_, i) => `class ${i}`);
+  if (classes.length !== numClasses)
+    throw new DataError(`${file} names ${classes.length} classes; its network has ${numClasses}`, [file]);
+  return { ...checkpoint, arch, preprocess, options: { ...checkpoint.options, numClasses }, classes, model };
+}
+
+const missing = (file: string, key: string, expected: string): DataError =>
+  new DataError(`${file}: metadata '${key}' is missing; expected ${expected}`, [file]);
+
+/** The network of the file's architecture, for as many classes as its head has. */
+function builtInModel(checkpoint: Checkpoint): MobileNet {
+  const { file, options, tensors } = checkpoint;
+  const arch = builtInArch(checkpoint);
+  if (!arch) throw missing(file, 'arch', ARCHITECTURES.join(' or '));
+  const { head } = architectureOf(arch)!;
+  const numClasses = headClasses(head, tensors);
+  if (numClasses === undefined) {
+    const what = tensors.has(head.classes) ? 'has no rows' : 'is missing';
+    throw new DataError(
+      `${file} is a backbone without a classifier ('${head.classes}' ${what}): train on it first, with --weights`,
+      [file],
+    );
+  }
+  if ((options.numClasses ?? numClasses) !== numClasses)
+    throw new DataError(
+      `${file}: metadata 'num_classes' is ${options.numClasses}; the classifier has ${numClasses} classes`,
+      [file],
+    );
+  return unusable(file, () => createModel(arch, { ...options, numClasses }).eval());
+}
+
+/** Classes the model tells apart, by recording it on images. */
+function countLogits(model: Module, size: number, file: string): number {
+  const { shape } = unusable(file, () => model.call(input('image', [-1, 3, size, size])));
+  if (shape.length !== 2 || shape[1]! < 1)
+    throw new DataError(`${file}: its network must give [images, classes], got [${shape.join(', ')}]`, [file]);
+  return shape[1]!;
+}
+
+/** What a file describes and a call would be blamed for is the file's fault. */
+function unusable<T>(file: string, build: () => T): T {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof Mnv2Error)) throw error;
+    throw new DataError(`${file} describes a network that cannot be built: ${error.message}`, [file], { cause: error });
+  }
 }
 
 /** Metadata of a model: what loadCheckpoint reads back. */

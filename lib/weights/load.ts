@@ -1,6 +1,6 @@
 // Puts tensors of a file into Weights by name, and says what fitted and what did not.
 import { DataError } from '../errors.js';
-import type { TensorData } from '../native/wire.js';
+import type { DType, TensorData } from '../native/wire.js';
 import type { NamedData, Weights } from '../engine/weights.js';
 import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
@@ -18,28 +18,27 @@ export interface LoadReport {
   skippedHead: string[];
 }
 
+export interface LoadOptions {
+  /** refuse a head that is absent or of another number of classes */
+  strict?: boolean;
+  /** names of the tensors that may start fresh; default: the head of the model's architecture, none for a network of one's own */
+  head?: RegExp;
+  /** what messages call the tensors */
+  source?: string;
+}
+
 const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
+const FLOATS: readonly DType[] = ['float32', 'float64'];
 
 /**
- * Loads a state dict into a model's weights. Every backbone tensor must be there with its shape; the head may be absent
- * or of another number of classes, and then starts fresh (unless `strict`).
- * @param options.head names of the tensors that may start fresh; default: those of the model's architecture, none for a
- * network of one's own
+ * How tensors fit a model: which of them to set, and the report. Looks at names, shapes and types alone.
  * @throws DataError naming the first tensors that do not fit, expected and found shapes, and what to do
- * @example
- * import { Linear, loadWeights, Weights } from 'mnv2-torch';
- * const model = new Linear(2, 1);
- * const weights = await Weights.init(model);
- * const file = new Map([['weight', { data: Float32Array.of(1, 2), shape: [1, 2], dtype: 'float32' }]]);
- * const report = await loadWeights(weights, model, file, { head: /^bias/ });
- * console.log(report.loaded.join(), report.missing.join()); // weight bias
  */
-export async function loadWeights(
-  weights: Weights,
+export function matchWeights(
   model: Module,
   tensors: ReadonlyMap<string, TensorData>,
-  options: { strict?: boolean; head?: RegExp; source?: string } = {},
-): Promise<LoadReport> {
+  options: LoadOptions = {},
+): { report: LoadReport; entries: NamedData[] } {
   const { strict = false, source = 'the weights' } = options;
   const known = architectureOf(model)?.head;
   const mayStartFresh = (name: string): boolean =>
@@ -58,6 +57,8 @@ export async function loadWeights(
     } else if (found.shape.join() !== parameter.shape.join()) {
       if (mayStartFresh(name)) report.skippedHead.push(name);
       else wrong.push(`'${name}': expected ${shapeText(parameter.shape)}, found ${shapeText(found.shape)}`);
+    } else if (parameter.dtype === 'float32' && !FLOATS.includes(found.dtype)) {
+      wrong.push(`'${name}': expected floating-point numbers, found ${found.dtype}`);
     } else {
       entries.push({ name, data: found.data, shape: found.shape, dtype: found.dtype });
       report.loaded.push(name);
@@ -65,11 +66,48 @@ export async function loadWeights(
   }
   report.unexpected = [...tensors.keys()].filter((name) => !parameters.has(name));
   if (wrong.length > 0) {
-    const shown = wrong.slice(0, 4).join('; ');
-    throw new DataError(
-      `${source} do not fit this model: ${shown}${wrong.length > 4 ? `; and ${wrong.length - 4} more` : ''}. Check the architecture and the width multiplier.`,
-    );
+    const more = wrong.length > 4 ? `; and ${wrong.length - 4} more` : '';
+    const hint = known ? 'Check the architecture and the width multiplier.' : 'Is it the network that was trained?';
+    throw new DataError(`${source} do not fit this model: ${wrong.slice(0, 4).join('; ')}${more}. ${hint}`);
   }
+  return { report, entries };
+}
+
+/** Refuses numbers no training ends with: every answer of such a model would be NaN. */
+function checkNumbers({ name, data, dtype }: NamedData, source: string): void {
+  if (!FLOATS.includes(dtype)) return;
+  const values = data as Float32Array | Float64Array;
+  // As float32, which is what weights are: a double may be out of its range.
+  const at = values.findIndex((v) => !Number.isFinite(Math.fround(v)));
+  if (at >= 0)
+    throw new DataError(
+      `${source}: '${name}' holds ${values[at]} as its number ${at + 1}: nothing can be computed with it`,
+    );
+  if (name.endsWith('running_var') && values.some((v) => v < 0))
+    throw new DataError(`${source}: '${name}' holds a variance below zero`);
+}
+
+/**
+ * Loads a state dict into a model's weights. Every backbone tensor must be there with its shape; the head may be absent
+ * or of another number of classes, and then starts fresh (unless `strict`). Nothing is changed when it throws.
+ * @throws DataError naming the first tensors that do not fit, expected and found shapes, and what to do; or the tensor
+ * that holds a number which is not finite
+ * @example
+ * import { Linear, loadWeights, Weights } from 'mnv2-torch';
+ * const model = new Linear(2, 1);
+ * const weights = await Weights.init(model);
+ * const file = new Map([['weight', { data: Float32Array.of(1, 2), shape: [1, 2], dtype: 'float32' }]]);
+ * const report = await loadWeights(weights, model, file, { head: /^bias/ });
+ * console.log(report.loaded.join(), report.missing.join()); // weight bias
+ */
+export async function loadWeights(
+  weights: Weights,
+  model: Module,
+  tensors: ReadonlyMap<string, TensorData>,
+  options: LoadOptions = {},
+): Promise<LoadReport> {
+  const { report, entries } = matchWeights(model, tensors, options);
+  for (const entry of entries) checkNumbers(entry, options.source ?? 'the weights');
   await weights.set(entries);
   return report;
 }

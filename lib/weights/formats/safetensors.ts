@@ -1,8 +1,12 @@
 // Reading and writing .safetensors files. Owns the format, knows nothing of models.
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { DataError } from '../../errors.js';
+import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
+import { foreignFormat } from './foreign.js';
+import { ELEMENT, parseHeader, type Entry } from './safetensors-header.js';
 
 /** A checkpoint in memory. All metadata values are strings, as the format says. */
 export interface SafeTensors {
@@ -10,13 +14,6 @@ export interface SafeTensors {
   tensors: Map<string, TensorData>;
 }
 
-interface Entry {
-  dtype: string;
-  shape: number[];
-  data_offsets: [number, number];
-}
-
-const BYTES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 };
 const WRITTEN: Partial<Record<DType, string>> = {
   float64: 'F64',
   float32: 'F32',
@@ -26,6 +23,10 @@ const WRITTEN: Partial<Record<DType, string>> = {
 };
 /** Headers are JSON of names and shapes: a longer one is not a header. */
 const MOST_HEADER = 100 << 20;
+/** Bytes read first: most headers whole, and all that tells another format. */
+const START = 64 << 10;
+/** What a header begins with. */
+const BRACE = 0x7b;
 
 function halfToFloat(h: number): number {
   const [sign, exponent, fraction] = [h & 0x8000 ? -1 : 1, (h >> 10) & 31, h & 1023];
@@ -34,33 +35,78 @@ function halfToFloat(h: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** The values of one tensor; 16-bit floats widen to float32. */
-function decode(bytes: Uint8Array, dtype: string): { data: HostArray; dtype: DType } {
-  // A copy starts at an aligned address, which the offset in the file need not be.
-  const { buffer } = Uint8Array.from(bytes);
+/** The values of one tensor: a view of the file's bytes where they are aligned; 16-bit floats widen to float32. */
+function decode(body: Uint8Array, { dtype, from, to }: Entry): { data: HostArray; dtype: DType } {
+  const size = ELEMENT.get(dtype)!;
+  const bytes = body.subarray(from, to);
+  const aligned = bytes.byteOffset % size === 0 ? bytes : Uint8Array.from(bytes);
+  const span = [aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.length / size] as const;
   switch (dtype) {
     case 'F32':
-      return { data: new Float32Array(buffer), dtype: 'float32' };
+      return { data: new Float32Array(...span), dtype: 'float32' };
     case 'F64':
-      return { data: new Float64Array(buffer), dtype: 'float64' };
+      return { data: new Float64Array(...span), dtype: 'float64' };
     case 'I64':
-      return { data: new BigInt64Array(buffer), dtype: 'int64' };
+      return { data: new BigInt64Array(...span), dtype: 'int64' };
     case 'I32':
-      return { data: new Int32Array(buffer), dtype: 'int32' };
+      return { data: new Int32Array(...span), dtype: 'int32' };
     case 'BF16': {
-      const bits = Uint32Array.from(new Uint16Array(buffer), (b) => b << 16);
+      const bits = Uint32Array.from(new Uint16Array(...span), (b) => b << 16);
       return { data: new Float32Array(bits.buffer), dtype: 'float32' };
     }
     case 'F16':
-      return { data: Float32Array.from(new Uint16Array(buffer), halfToFloat), dtype: 'float32' };
+      return { data: Float32Array.from(new Uint16Array(...span), halfToFloat), dtype: 'float32' };
     default:
-      return { data: new Uint8Array(buffer), dtype: 'uint8' };
+      return { data: aligned, dtype: 'uint8' };
   }
 }
 
+function kindOf(found: Stats): string {
+  if (found.isDirectory()) return 'a folder';
+  if (found.isFIFO()) return 'a named pipe';
+  return found.isSocket() ? 'a socket' : 'a device';
+}
+
 /**
- * Reads a checkpoint.
- * @throws DataError that says what is wrong with the file: missing, cut short, not this format, an unknown dtype
+ * Opens a file to read. What is none is refused before it is opened: a pipe would wait for a writer, and opening a
+ * device can do things.
+ */
+async function openRegular(file: string): Promise<{ handle: FileHandle; size: number }> {
+  const refuse = (found: Stats): void => {
+    if (!found.isFile())
+      throw new DataError(`cannot read the checkpoint ${file}: expected a file, it is ${kindOf(found)}`, [file]);
+  };
+  refuse(await stat(file));
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await handle.stat();
+    refuse(found); // it may have been replaced in between
+    return { handle, size: found.size };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** Bytes of one read call: the system takes no more than 2 GiB. */
+const CHUNK = 1 << 30;
+
+/** `length` bytes from `position` on; fewer where the file ends before. */
+async function readBytes(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.from(new ArrayBuffer(length));
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await handle.read(bytes, done, Math.min(CHUNK, length - done), position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return bytes.subarray(0, done);
+}
+
+/**
+ * Reads a checkpoint. Takes no more memory than the file is long, whatever its header says.
+ * @throws DataError that says what is wrong with the file: missing, no regular file, cut short, of another format, a
+ * header that contradicts itself or the file
  * @example
  * import { readSafetensors, writeSafetensors } from 'mnv2-torch';
  * import { mkdtempSync } from 'node:fs';
@@ -70,49 +116,45 @@ function decode(bytes: Uint8Array, dtype: string): { data: HostArray; dtype: DTy
  * console.log(metadata.arch, [...tensors.get('w').data]); // mine [ 1, 2 ]
  */
 export async function readSafetensors(file: string): Promise<SafeTensors> {
-  let bytes: Buffer;
+  let handle: FileHandle | undefined;
   try {
-    bytes = await readFile(file);
+    const opened = await openRegular(file);
+    handle = opened.handle;
+    return await readOpened(handle, opened.size, file);
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw new DataError(`cannot read the checkpoint ${file}: ${(cause as Error).message}`, [file], { cause });
+  } finally {
+    await handle?.close();
   }
+}
+
+async function readOpened(handle: FileHandle, size: number, file: string): Promise<SafeTensors> {
   const bad = (what: string): DataError => new DataError(`${file} is not a usable .safetensors file: ${what}`, [file]);
-  if (bytes.length < 8) throw bad(`expected at least 8 bytes, got ${bytes.length}`);
-  const length = Number(bytes.readBigUInt64LE(0));
-  if (length > MOST_HEADER || 8 + length > bytes.length) {
-    throw bad(
-      `its header would take ${length} bytes of a file of ${bytes.length}; is it cut short, or another format?`,
-    );
+  const start = await readBytes(handle, 0, Math.min(size, START));
+  if (start.length < 8) throw bad(`expected at least 8 bytes, got ${start.length}`);
+  const length = Number(start.readBigUInt64LE(0));
+  const possible = length <= MOST_HEADER && 8 + length <= size;
+  if (!possible || start[8] !== BRACE) {
+    const foreign = foreignFormat(start);
+    if (foreign !== undefined) throw new DataError(`${file} is ${foreign}`, [file]);
   }
-  let header: Record<string, Entry> & { __metadata__?: Record<string, string> };
-  try {
-    header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as typeof header;
-  } catch {
-    throw bad('its header is not JSON');
-  }
-  const { __metadata__: metadata = {}, ...entries } = header;
-  const tensors = new Map<string, TensorData>();
-  const body = bytes.subarray(8 + length);
-  for (const [name, entry] of Object.entries(entries as Record<string, Entry>)) {
-    const size = BYTES[entry?.dtype];
-    if (!size)
-      throw bad(`tensor '${name}' has the dtype ${entry?.dtype}; expected one of ${Object.keys(BYTES).join(', ')}`);
-    const [from, to] = entry.data_offsets ?? [NaN, NaN];
-    const expected = entry.shape.reduce((a, b) => a * b, size);
-    if (to - from !== expected || from < 0)
-      throw bad(
-        `tensor '${name}' of shape [${entry.shape.join(', ')}] needs ${expected} bytes, its offsets span ${to - from}`,
-      );
-    if (to > body.length)
-      throw bad(`tensor '${name}' ends at byte ${to}, the file has ${body.length}: it is cut short`);
-    tensors.set(name, { ...decode(body.subarray(from, to), entry.dtype), shape: entry.shape });
-  }
-  return { metadata, tensors };
+  if (!possible)
+    throw bad(`its header would take ${length} bytes of a file of ${size}; is it cut short, or another format?`);
+  const header = 8 + length <= start.length ? start.subarray(8, 8 + length) : await readBytes(handle, 8, length);
+  const { metadata, entries } = parseHeader(header, size - 8 - length, file);
+  const body = await readBytes(handle, 8 + length, size - 8 - length);
+  if (body.length < size - 8 - length) throw bad('it became shorter while it was read');
+  return {
+    metadata,
+    tensors: new Map(entries.map((e) => [e.name, { ...decode(body, e), shape: [...e.shape] }])),
+  };
 }
 
 /**
- * Writes a checkpoint whole or not at all: into a temporary file beside it, flushed, then renamed.
- * @throws DataError when a tensor's dtype has no place in the format or the file cannot be written
+ * Writes a checkpoint whole or not at all: into a temporary file beside it, flushed, then renamed. What was there before
+ * stays until then.
+ * @throws DataError when a tensor has no place in the format or the file cannot be written
  * @example
  * import { readSafetensors, writeSafetensors } from 'mnv2-torch';
  * import { mkdtempSync } from 'node:fs';
@@ -125,16 +167,21 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: metadata };
+  // Without a prototype, a tensor may be called anything.
+  const header = Object.assign(Object.create(null) as Record<string, unknown>, { __metadata__: metadata });
   let offset = 0;
   for (const [name, { data, shape, dtype }] of tensors) {
+    const refuse = (what: string): DataError => new DataError(`tensor '${name}' cannot be written: ${what}`);
     const type = WRITTEN[dtype];
-    if (!type)
-      throw new DataError(
-        `tensor '${name}': ${dtype} cannot be written; expected one of ${Object.keys(WRITTEN).join(', ')}`,
-      );
-    header[name] = { dtype: type, shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
+    if (!type) throw refuse(`expected one of ${Object.keys(WRITTEN).join(', ')}, got ${dtype}`);
+    if (Object.hasOwn(header, name)) throw refuse('the format has another use for this name');
+    const bytes = shape.reduce((a, b) => a * b, ELEMENT.get(type)!);
+    if (bytes !== data.byteLength) throw refuse(`${shown(shape)} needs ${bytes} bytes, it has ${data.byteLength}`);
+    header[name] = { dtype: type, shape, data_offsets: [offset, offset + bytes] };
+    offset += bytes;
+  }
+  for (const [key, value] of Object.entries(metadata)) {
+    if (typeof value !== 'string') throw new DataError(`metadata '${key}': expected a string, got ${shown(value)}`);
   }
   // Padded with spaces so that the numbers start at a multiple of eight.
   let text = JSON.stringify(header);
@@ -142,9 +189,12 @@ export async function writeSafetensors(
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
 
-  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`);
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.tmp`);
   try {
-    const handle = await open(temporary, 'w');
+    // Renaming would put a file in a device's place.
+    const existing = await stat(file).catch(() => undefined);
+    if (existing && !existing.isFile()) throw new Error(`it is ${kindOf(existing)}; choose the name of a file`);
+    const handle = await open(temporary, 'wx');
     try {
       const parts = [
         prefix,
@@ -158,7 +208,7 @@ export async function writeSafetensors(
     }
     await rename(temporary, file);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw new DataError(`cannot write ${file}: ${(cause as Error).message}`, [file], { cause });
   }
 }
