@@ -1,5 +1,13 @@
 #!/usr/bin/env node
-import { guardProcess } from '../dist/cli/failures.js';
-import { main } from '../dist/cli/main.js';
-guardProcess();
-process.exitCode = await main(process.argv.slice(2));
+import { existsSync } from 'node:fs';
+
+const front = new URL('../dist/cli/main.js', import.meta.url);
+if (existsSync(front)) {
+  const { guardProcess } = await import('../dist/cli/failures.js');
+  guardProcess();
+  const { main } = await import('../dist/cli/main.js');
+  process.exitCode = await main(process.argv.slice(2));
+} else {
+  process.stderr.write('mnv2-torch: not built yet; in a copy of the repository run: npm ci && npm run setup\n');
+  process.exitCode = 3;
+}

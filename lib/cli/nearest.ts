@@ -7,6 +7,7 @@ const MEANT: Readonly<Record<string, string>> = {
   network: 'arch',
   pretrained: 'weights',
   checkpoint: 'weights',
+  numclasses: 'classes',
   workers: 'threads',
   gpu: 'device',
   imagesize: 'size',

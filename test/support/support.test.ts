@@ -27,6 +27,8 @@ test('the command line, to its end and while it works', async () => {
   const running = startCli(['summary', '--width', '0.35', '--json']);
   await running.seen('"total":');
   expect(await running.ended).toEqual({ status: 0, signal: null, stdout: whole.stdout, stderr: '' });
-  await expect(startCli(['summary', '--width', '0']).seen('"total":')).rejects.toThrow(/widthMult/);
+  await expect(startCli(['summary', '--width', '0']).seen('"total":')).rejects.toThrow(
+    /--width: expected a number above 0/,
+  );
   expect(fs.readdirSync(at())).toEqual(['one', 'two']);
 });
