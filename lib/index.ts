@@ -107,7 +107,7 @@ export { type Dataset, type Split } from './data/dataset.js';
 export { decodeImage } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
 export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';
-export { augmentPreset, type Augment, type AugmentPreset } from './data/augment.js';
+export { augmentPreset, augmentWith, type Augment, type AugmentPreset } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';

@@ -56,7 +56,42 @@ export function augmentPreset(preset: AugmentPreset): Augment | undefined {
   throw new UsageError(`augment: expected ${AUGMENT_PRESETS.join(', ')}, got '${String(preset)}'`);
 }
 
-/** Settings of one's own over the identity. */
+/** Of each setting: what it may be, as a test and in words. */
+const share = { ok: (v: unknown): boolean => within(v, 0, 1), expected: 'a number from 0 to 1' };
+const flag = { ok: (v: unknown): boolean => typeof v === 'boolean', expected: 'true or false' };
+const scale = { ok: (v: unknown): boolean => within(v, 1e-3, 8), expected: 'a number above 0, at most 8' };
+const SETTINGS: Record<keyof Augment, { ok: (v: unknown) => boolean; expected: string }> = {
+  flips: flag,
+  turns: flag,
+  scaleMin: scale,
+  scaleMax: scale,
+  translate: share,
+  rotateDegrees: { ok: (v) => within(v, 0, 180), expected: 'degrees from 0 to 180' },
+  brightness: share,
+  contrast: share,
+  saturation: share,
+};
+const within = (v: unknown, least: number, most: number): boolean => typeof v === 'number' && v >= least && v <= most;
+
+/**
+ * Settings of one's own; those left out change nothing.
+ * @throws UsageError for a setting that is none, or out of range
+ * @example
+ * import { augmentWith } from 'mnv2-torch';
+ * console.log(augmentWith({ flips: true }).turns); // false
+ */
 export function augmentWith(settings: Partial<Augment>): Augment {
-  return { ...IDENTITY, ...settings };
+  if (typeof settings !== 'object' || settings === null) {
+    throw new UsageError(`augment: expected a preset's name or settings, got ${String(settings)}`);
+  }
+  const whole = { ...IDENTITY, ...settings };
+  for (const [name, value] of Object.entries(whole)) {
+    const rule = SETTINGS[name as keyof Augment];
+    if (!rule) throw new UsageError(`augment: there is no '${name}'; expected ${Object.keys(SETTINGS).join(', ')}`);
+    if (!rule.ok(value)) throw new UsageError(`augment: expected ${name} as ${rule.expected}, got ${String(value)}`);
+  }
+  if (whole.scaleMin > whole.scaleMax) {
+    throw new UsageError(`augment: expected scaleMin of at most scaleMax, got ${whole.scaleMin} and ${whole.scaleMax}`);
+  }
+  return whole;
 }

@@ -178,10 +178,10 @@ async function decodeAndCache(
 
 /** What a promise gives, or undefined as soon as `stop` aborts: decoding may go on for long. */
 async function unlessStopped<T>(promise: Promise<T>, stop: AbortSignal): Promise<T | undefined> {
+  if (stop.aborted) return undefined;
   let hear: () => void = () => {};
   const stopped = new Promise<undefined>((resolve) => {
     hear = () => resolve(undefined);
-    if (stop.aborted) hear();
     stop.addEventListener('abort', hear, { once: true });
   });
   try {

@@ -5,6 +5,7 @@ import type { NativeAugment } from '../native/wire.js';
 import { augmentPreset, augmentWith, type AugmentPreset } from '../data/augment.js';
 import { validPreprocess, type Preprocess } from '../weights/preprocess.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
+import { MobileNet } from '../models/classifier-network.js';
 import type { Module } from '../nn/module.js';
 import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimizer.js';
 import { resolveDevice } from '../engine/engine.js';
@@ -236,6 +237,11 @@ export function resolveRecipe(model: Module, size: number, options: TrainerOptio
   const { weights, freeze, epochs = 20, seed = 0, precision = 'fp32', cache = 'auto', views = 4 } = options;
   if (freeze !== undefined && !('freezeBackbone' in model)) {
     throw new UsageError('freeze: this model has no freezeBackbone(); call freeze() on its modules instead');
+  }
+  if (typeof freeze === 'number' && model instanceof MobileNet && freeze > model.features.layers.length) {
+    throw new UsageError(
+      `freeze: expected 'features', 'none' or a number of blocks from 0 to ${model.features.layers.length}, got ${freeze}`,
+    );
   }
   const optimizer = optimizerOf(options.optimizer ?? 'adam', options.weightDecay);
   const training = trainingOf(model, freeze, weights !== undefined);

@@ -51,12 +51,12 @@ export class RunFolder {
     if (!info.isDirectory()) throw new UsageError(`--out ${out}: ${existing} is a file; choose another folder`);
     await access(existing, constants.W_OK).catch(refused(out, existing));
     if (existing !== folder) return;
+    const holder = await holderOf(folder);
+    if (holder && alive(holder)) throw taken(out, holder);
     const files = await readdir(folder).catch(refused(out, folder));
     if (files.some((f) => f === 'config.json' || f.endsWith('.safetensors'))) {
       throw new UsageError(`--out ${out}: a run is already there; choose another folder, nothing was changed`);
     }
-    const holder = await holderOf(folder);
-    if (holder && alive(holder)) throw taken(out, holder);
   }
 
   /**
