@@ -8,6 +8,8 @@ import * as api from 'mnv2-torch';
 interface Example {
   name: string;
   code: string;
+  /** where it is written before it runs; absent: it is handed to Node as it is */
+  file?: string;
 }
 
 const files = (dir: string, ext: string): string[] =>
@@ -35,11 +37,19 @@ function fromSource(file: string): Example[] {
     }));
   });
 }
-/** Blocks that import the package; `// not run` on the first line leaves one out. */
+/**
+ * Blocks that import the package; `// not run` on the first line leaves one out. Blocks that begin with a file's name
+ * (`// train.js`) are written side by side and run in their order, each in a process of its own.
+ */
 function fromMarkdown(file: string): Example[] {
   const text = fs.readFileSync(file, 'utf8');
+  const folder = path.resolve('build/examples', path.basename(file, '.md')); // inside, so that the package finds itself
   return [...text.matchAll(/```js\n([\s\S]*?)```/g)]
-    .map((m, i) => ({ name: `${path.basename(file)} block ${i + 1}`, code: m[1]! }))
+    .map((m, i): Example => {
+      const code = m[1]!;
+      const named = /^\/\/ ([\w-]+\.js)\n/.exec(code)?.[1];
+      return { name: `${path.basename(file)} block ${i + 1}`, code, ...(named && { file: path.join(folder, named) }) };
+    })
     .filter((e) => !e.code.startsWith('// not run'));
 }
 
@@ -60,11 +70,17 @@ test('there are examples', () => {
   expect(examples.length).toBeGreaterThan(50);
 });
 
-test.each(examples.map((e) => [e.name, e] as const))('%s', (_name, { code }) => {
+beforeAll(() => fs.rmSync('build/examples', { recursive: true, force: true }));
+
+test.each(examples.map((e) => [e.name, e] as const))('%s', (_name, { code, file }) => {
+  if (file) {
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, code);
+  }
   // The package imports itself by its own name, as a user would; no jest in between.
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+  const run = spawnSync(process.execPath, file ? [file] : ['--input-type=module', '-e', code], {
     encoding: 'utf8',
-    cwd: path.resolve('.'),
+    cwd: file ? path.dirname(file) : path.resolve('.'),
     timeout: 100_000,
   });
   expect(run.stderr.replace(/^.*(Warning|--trace-warnings).*$/gm, '').trim()).toBe('');

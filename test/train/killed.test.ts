@@ -1,0 +1,93 @@
+// A training killed at any moment leaves checkpoints that load, as new as its interval promises, or none.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { loadCheckpoint } from 'mnv2-torch';
+import { Random } from '../../dist/random.js';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const at = temporaryFolder('killed');
+
+/** Prints 'began', then the number of each epoch; saves whenever it may. Images of noise: nothing has to be drawn. */
+const TRAINING = `
+  import { BatchNorm2d, Conv2d, GlobalAveragePool, ImageStore, Linear, Module, Trainer } from 'mnv2-torch';
+  class Tiny extends Module {
+    conv = new Conv2d(3, 8, 3, { stride: 2 });
+    norm = new BatchNorm2d(8);
+    pool = new GlobalAveragePool();
+    head = new Linear(8, 3);
+    forward(x) {
+      return this.head.call(this.pool.call(this.norm.call(this.conv.call(x))));
+    }
+  }
+  const [out, batchSize, saveEvery] = [process.argv[1], Number(process.argv[2]), Number(process.argv[3])];
+  const rows = Int32Array.from({ length: 48 }, (_, i) => i);
+  const store = new ImageStore({ count: 48, height: 16, width: 16, channels: 3 });
+  for (const i of rows) store.put(i, Uint8Array.from({ length: 768 }, (_, k) => (k * 37 + i * 101) % 256));
+  const split = { train: rows.subarray(0, 32), val: rows.subarray(32), test: rows.subarray(48), seed: 0, ratio: 1 / 3 };
+  const data = {
+    classes: ['a', 'b', 'c'], files: [...rows].map(String), labels: rows.map((i) => i % 3), size: 16, store,
+    skipped: [], damaged: [], packed: async () => {}, ready: async () => split, dispose() {},
+  };
+  for await (const e of new Trainer(new Tiny(), data, { epochs: 1e6, batchSize, threads: 1, out, saveEvery })) {
+    if (e.event === 'data') console.log('began');
+    if (e.event === 'epoch') console.log(e.epoch);
+  }`;
+
+/** Kills a training `delay` milliseconds after it began to train; returns the last epoch it had said. */
+function killed(out: string, batchSize: number, saveEvery: number, delay: number): Promise<number> {
+  const args = ['--input-type=module', '-e', TRAINING, out, String(batchSize), String(saveEvery)];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (text === '') setTimeout(() => child.kill('SIGKILL'), delay);
+    text += String(chunk);
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (_code, signal) => {
+      if (signal !== 'SIGKILL') return reject(new Error(`ended by itself: ${text}`));
+      // A number may have been cut; a whole line was said.
+      const lines = text.split('\n').slice(0, -1);
+      resolve(lines.length > 1 ? Number(lines.at(-1)) : 0);
+    });
+  });
+}
+
+test('40 kills at seeded moments: every checkpoint loads, and is as new as the last epoch that was told', async () => {
+  const random = new Random(40, 'kills');
+  const jobs = Array.from({ length: 40 }, (_, i) => ({ out: at(String(i)), delay: random.between(0, 120) }));
+  let [with_, without] = [0, 0];
+  const lane = async (): Promise<void> => {
+    for (let job = jobs.shift(); job; job = jobs.shift()) {
+      const epoch = await killed(job.out, 16, 0, job.delay);
+      const files = fs.readdirSync(job.out);
+      for (const name of ['best.safetensors', 'last.safetensors']) {
+        if (!files.includes(name)) {
+          expect(epoch).toBe(0); // none, because no epoch had ended
+          without++;
+          continue;
+        }
+        const { metadata, tensors } = await loadCheckpoint(path.join(job.out, name));
+        expect(tensors.size).toBe(8);
+        if (name === 'last.safetensors') expect(Number(metadata['epoch'])).toBeGreaterThanOrEqual(epoch);
+        with_++;
+      }
+    }
+  };
+  await Promise.all([lane(), lane()]);
+  expect(with_ + without).toBe(80);
+  expect(with_).toBeGreaterThan(20);
+}, 240_000);
+
+test('an epoch that takes long is saved on its way', async () => {
+  const out = at('long');
+  const file = path.join(out, 'last.safetensors');
+  const child = spawn(process.execPath, ['--input-type=module', '-e', TRAINING, out, '1', '0'], { stdio: 'ignore' });
+  while (!fs.existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 1));
+  const { metadata } = await loadCheckpoint(file);
+  child.kill('SIGKILL');
+  await new Promise((resolve) => child.once('close', resolve));
+  expect(metadata['epoch']).toBe('0');
+  expect(Number(metadata['step'])).toBeGreaterThan(0);
+});
