@@ -3,12 +3,11 @@ import path from 'node:path';
 import { EXIT } from '../errors.js';
 import { AUGMENT_PRESETS } from '../data/augment.js';
 import type { Dataset } from '../data/dataset.js';
-import { resolveDevice } from '../engine/engine.js';
 import { Progress, showTraining } from '../report/progress.js';
 import { createModel } from '../models/registry.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
-import { OPTIMIZERS, type TrainerOptions } from '../train/recipe.js';
+import { OPTIMIZERS, resolveRecipe, type TrainerOptions } from '../train/recipe.js';
 import { RunFolder } from '../train/run-folder.js';
 import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
@@ -26,6 +25,7 @@ import {
 } from './flags.js';
 import { namedNetwork } from './network.js';
 import { choice, flag, given, number, optionalPath, whole, type Values } from './options.js';
+import { Stopping } from './signals.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
 const DEMO = { size: 64, width: 0.35, epochs: 20, perClass: 100, batchSize: 32, lr: 4e-3, augment: 'basic' } as const;
@@ -75,6 +75,7 @@ const options = {
   cudaGraph: choice(['auto', 'off'] as const, { default: 'auto', describe: 'CUDA: capture steps as graphs' }),
   skipBad: skipBadFlag(),
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
+  saveEvery: number({ least: 0, most: 86_400, describe: 'seconds between checkpoints while training (default 20)' }),
   json: flag({ describe: 'events as NDJSON on stdout' }),
   quiet: flag({ describe: 'no progress' }),
 };
@@ -104,91 +105,83 @@ function runFolder(a: TrainArguments, arch: string): string {
   return path.join('runs', `${stamp}-${arch}`);
 }
 
+/** What a person reads at the end; `null` where nothing was trained. */
+function closing(event: TrainEvent | null): string {
+  if (event?.event === 'done') {
+    const { best, checkpoint, seconds } = event;
+    return (
+      `best validation accuracy ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n` +
+      `saved ${checkpoint}\nclassify with: mnv2-torch predict ${checkpoint} <images...>\n`
+    );
+  }
+  const { epoch = 0, checkpoint = null } = event?.event === 'stopped' ? event : {};
+  if (checkpoint === null) return 'stopped before the first step; nothing was trained\n';
+  return `stopped ${epoch === 0 ? 'in the first epoch, before it was validated' : `after epoch ${epoch}`}; saved ${checkpoint}\n`;
+}
+
 async function run(a: TrainArguments): Promise<number> {
   const demo = a.data === undefined;
-  const print = (event: object): void => void process.stdout.write(`${JSON.stringify(event)}\n`);
   const progress = new Progress();
   const draw = a.quiet ? (): void => {} : showTraining(progress);
+  const say = (text: string): void => void process.stdout.write(text);
   const show = (event: TrainEvent): void => {
     draw(event);
     // Steps are for bars; everything that stays true is an event.
-    if (a.json && event.event !== 'progress') print(event);
+    if (a.json && event.event !== 'progress') say(`${JSON.stringify(event)}\n`);
+    if (!a.json && (event.event === 'done' || event.event === 'stopped')) say(closing(event));
   };
+  using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
   const weights = a.weights && a.weights !== 'none' ? await loadCheckpoint(a.weights) : undefined;
   const { arch, options: network } = namedNetwork(
     demo && !weights ? { ...a, width: a.width ?? DEMO.width } : a,
     weights,
   );
   const size = a.size ?? weights?.preprocess?.size ?? (demo ? DEMO.size : 224);
-
-  // What can be refused is refused before the images are decoded.
-  const device = resolveDevice(a.device);
   const out = runFolder(a, arch);
-  await RunFolder.check(out);
-
-  const abort = new AbortController();
-  let signalled: number | undefined;
-  const stop = (code: number) => (): void => {
-    if (signalled !== undefined) process.exit(code); // asked twice: at once
-    signalled = code;
-    progress.line('stopping after this step; again to stop at once');
-    abort.abort();
+  const recipe: TrainerOptions = {
+    freeze: a.freeze,
+    labelSmoothing: a.labelSmoothing,
+    seed: a.seed,
+    device: a.device,
+    precision: a.precision,
+    augment: a.augment ?? (demo ? DEMO.augment : 'none'),
+    views: a.views,
+    cache: a.cache,
+    cudaGraph: a.cudaGraph === 'auto',
+    out,
+    signal: stopping.signal,
+    epochs: a.epochs ?? (demo ? DEMO.epochs : 20),
+    batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
+    ...given({
+      weights,
+      optimizer: a.optimizer,
+      lr: a.lr ?? (demo && !weights ? DEMO.lr : undefined),
+      weightDecay: a.weightDecay,
+      threads: a.threads,
+      saveEvery: a.saveEvery,
+    }),
   };
-  const [onInt, onTerm] = [stop(EXIT.sigint), stop(EXIT.sigterm)];
-  process.on('SIGINT', onInt).on('SIGTERM', onTerm);
-  const data = await openData(a, size, draw, abort.signal);
+
+  // What can be refused is refused before the images are decoded: a network of two classes takes what the real one will.
+  resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, recipe);
+  await RunFolder.check(out);
   try {
-    const model = createModel(arch, { ...network, numClasses: data.classes.length });
-    const trainerOptions: TrainerOptions = {
-      freeze: a.freeze,
-      labelSmoothing: a.labelSmoothing,
-      seed: a.seed,
-      device,
-      precision: a.precision,
-      augment: a.augment ?? (demo ? DEMO.augment : 'none'),
-      views: a.views,
-      cache: a.cache,
-      cudaGraph: a.cudaGraph === 'auto',
-      out,
-      signal: abort.signal,
-      epochs: a.epochs ?? (demo ? DEMO.epochs : 20),
-      batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
-      config: {
-        data: a.data ? path.resolve(a.data) : 'synthetic',
-        arch,
-        model: model.options,
-        size,
-        valSplit: a.valSplit,
-        skipBad: a.skipBad,
-      },
-      ...given({
-        weights,
-        optimizer: a.optimizer,
-        lr: a.lr ?? (demo && !weights ? DEMO.lr : undefined),
-        weightDecay: a.weightDecay,
-        threads: a.threads,
-      }),
-    };
-    for await (const event of new Trainer(model, data, trainerOptions)) {
-      show(event);
-      if (a.json) continue;
-      if (event.event === 'done') {
-        const { best, checkpoint, seconds } = event;
-        process.stdout.write(
-          `best validation accuracy ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n`,
-        );
-        process.stdout.write(`saved ${checkpoint}\nclassify with: mnv2-torch predict ${checkpoint} <images...>\n`);
-      }
-      if (event.event === 'stopped') process.stdout.write(`stopped; saved ${event.checkpoint}\n`);
+    const data = await openData(a, size, draw, stopping.signal);
+    try {
+      const model = createModel(arch, { ...network, numClasses: data.classes.length });
+      const { valSplit, skipBad } = a;
+      const from = a.data === undefined ? 'synthetic' : path.resolve(a.data);
+      const config = { data: from, arch, model: model.options, size, valSplit, skipBad };
+      (await new Trainer(model, data, { ...recipe, config }).fit({ onEvent: show })).dispose();
+    } finally {
+      data.dispose();
     }
   } catch (error) {
     // Stopped while images were still being decoded: nothing was trained, nothing is lost.
-    if (signalled === undefined || (error as Error).name !== 'AbortError') throw error;
-  } finally {
-    process.off('SIGINT', onInt).off('SIGTERM', onTerm);
-    data.dispose();
+    if (stopping.code === undefined || (error as Error).name !== 'AbortError') throw error;
+    if (!a.json) say(closing(null));
   }
-  return signalled ?? EXIT.ok;
+  return stopping.code ?? EXIT.ok;
 }
 
 export const command = define({

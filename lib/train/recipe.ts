@@ -8,7 +8,7 @@ import type { Checkpoint } from '../weights/checkpoint.js';
 import { MobileNet } from '../models/classifier-network.js';
 import type { Module } from '../nn/module.js';
 import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimizer.js';
-import { resolveDevice } from '../engine/engine.js';
+import { MOST_THREADS, resolveDevice } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
 import { checkSchedule, type Schedule } from './schedule.js';
 
@@ -18,9 +18,6 @@ export const OPTIMIZERS = ['sgd', 'adam', 'adamw', 'rmsprop'] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 /** 'features': the whole backbone; 'none'; or a number: its first n blocks. */
 export type Freeze = 'features' | 'none' | number;
-
-/** Threads above this are a mistake: no machine gains by them, and each takes memory. */
-export const MOST_THREADS = 1024;
 
 /** Options of a training; every one may be left out. */
 export interface TrainerOptions {
