@@ -383,8 +383,5 @@ test('a network of one’s own trains', async () => {
   const out = at('own');
   const result = await trainer({ epochs: 1, out }, new Tiny()).fit();
   expect((await loadCheckpoint(path.join(out, 'best.safetensors'))).metadata['arch']).toBe('Tiny');
-  const classifier = await Classifier.load(path.join(out, 'best.safetensors'), { model: new Tiny() });
-  expect(classifier.classes).toHaveLength(21);
-  classifier.dispose();
   result.dispose();
 });
