@@ -5,6 +5,17 @@ export default tseslint.config(
   { ignores: ['build/', 'dist/', 'runs/', 'node_modules/', '.gpu/'] },
   js.configs.recommended,
   tseslint.configs.recommended,
+  // What needs types: promises nobody waits for, and a switch over a union that forgets a member.
+  {
+    files: ['lib/**/*.ts'],
+    languageOptions: { parserOptions: { project: 'tsconfig.json', tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+    },
+  },
   {
     languageOptions: {
       globals: {
