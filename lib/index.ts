@@ -102,7 +102,7 @@ export { MobileNetV1, type MobileNetV1Options } from './models/mobilenet-v1.js';
 export { ARCHITECTURES, createModel, type Arch, type ModelOptions } from './models/registry.js';
 export { MobileNetV2, type InvertedResidualSetting, type MobileNetV2Options } from './models/mobilenet-v2.js';
 export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
-export { loadWeights, type LoadReport } from './weights/load.js';
+export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
 export { type Dataset, type Split } from './data/dataset.js';
 export { decodeImage } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';

@@ -18,6 +18,7 @@ export interface LoadReport {
   skippedHead: string[];
 }
 
+/** What of a model a file may leave out, and what messages call the file. */
 export interface LoadOptions {
   /** refuse a head that is absent or of another number of classes */
   strict?: boolean;
