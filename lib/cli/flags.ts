@@ -1,13 +1,11 @@
 // Options that several commands take, with their bounds. Bounds are where a typing error ends and a wish begins: beyond
 // them a network does not fit into any machine, and finding that out would take minutes.
 import { MOST_THREADS } from '../engine/engine.js';
+import { MOST_CLASSES, MOST_WIDTH } from '../models/classifier-network.js';
 import { ARCHITECTURES } from '../models/registry.js';
+import { MOST_SIZE } from '../weights/preprocess.js';
 import { choice, flag, number, whole, word } from './options.js';
 
-/** Side of an image, pixels. */
-export const MOST_SIZE = 4096;
-const MOST_WIDTH = 32;
-const MOST_CLASSES = 1_000_000;
 const MOST_BATCH = 65_536;
 
 const ARCH = 'network (default mobilenet_v2, or what the weights say)';

@@ -25,7 +25,7 @@ export const command = define({
     const { arch, options } = namedNetwork(a, weights);
     const numClasses = a.classes ?? weights?.options.numClasses ?? 21;
     const model = createModel(arch, { ...options, numClasses }).freezeBackbone(a.freeze);
-    const summary = summarize(model, a.size ?? weights?.preprocess?.size ?? 224);
+    const summary = summarize(model, a.size ?? weights?.preprocess?.size ?? 224, model.options.inChannels);
     process.stdout.write(a.json ? `${JSON.stringify(summary)}\n` : summaryTable(summary));
   },
 });

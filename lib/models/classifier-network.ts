@@ -26,9 +26,13 @@ export interface MobileNetOptions {
   inChannels?: number;
 }
 
+/** Bounds: beyond them a network fits into no machine, and finding that out would take minutes. */
+export const MOST_CLASSES = 1_000_000;
+export const MOST_WIDTH = 32;
+
 export const SHARED_OPTIONS: OptionTable<MobileNetOptions> = {
-  numClasses: wholeNumber('num_classes', 1000, 1_000_000),
-  widthMult: number('width_mult', 1, { above: 0, most: 32 }),
+  numClasses: wholeNumber('num_classes', 1000, MOST_CLASSES),
+  widthMult: number('width_mult', 1, { above: 0, most: MOST_WIDTH }),
   roundNearest: wholeNumber('round_nearest', 8, 1024),
   dropout: number('dropout', 0.2, { least: 0, below: 1 }),
   padding: choice('padding', 'symmetric', ['symmetric', 'tf-same'], { tf_same: 'tf-same' }),

@@ -3,7 +3,7 @@
 import { UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
 import { augmentPreset, augmentWith, type AugmentPreset } from '../data/augment.js';
-import { validPreprocess, type Preprocess } from '../weights/preprocess.js';
+import { MOST_SIZE, validPreprocess, type Preprocess } from '../weights/preprocess.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import { MobileNet } from '../models/classifier-network.js';
 import type { Module } from '../nn/module.js';
@@ -245,6 +245,8 @@ export function resolveRecipe(model: Module, size: number, options: TrainerOptio
   const warmUp = options.warmUp ?? (training === 'head' ? 0 : Math.min(1, epochs / 10));
   const said = weights && !(weights instanceof Weights) ? weights.preprocess : undefined;
   const preprocess = options.preprocess ?? (said && { ...said, size }) ?? { size, scale: 'x/127.5-1' };
+  // A checkpoint of larger images could not be loaded again.
+  if (size > MOST_SIZE) throw new UsageError(`size: expected images of at most ${MOST_SIZE} pixels, got ${size}`);
   if (preprocess.size !== size) {
     throw new UsageError(`preprocess: expected the data's size of ${size} pixels, got ${preprocess.size}`);
   }

@@ -16,6 +16,7 @@ import {
   writeSafetensors,
   type Tensor,
 } from 'mnv2-torch';
+import { resolveRecipe } from '../../dist/train/recipe.js';
 import { checkpointMetadata } from '../../dist/weights/checkpoint.js';
 import { laidOut, SMALL, smallCheckpoint, type Parts } from '../support/checkpoint.ts';
 import { cli } from '../support/cli.ts';
@@ -167,6 +168,24 @@ describe('metadata', () => {
     fs.writeFileSync(at('metadata'), laidOut(header, whole.body));
     expect(await refusal(at('metadata'))).toMatch(message);
   });
+});
+
+test('what could not be loaded again is not trained: images beyond the bound of `size`', () => {
+  const train = (size: number) => () => resolveRecipe(MobileNetV2(SMALL), size, {});
+  expect(train(4096)).not.toThrow();
+  expect(train(4097)).toThrow(/size: expected images of at most 4096 pixels, got 4097/);
+});
+
+test('summary shows the network of a file, whatever its images', async () => {
+  const model = MobileNetV2({ ...SMALL, inChannels: 4 });
+  const tensors = new Map([...model.state(0)].map((t) => [t.name, t]));
+  const metadata = checkpointMetadata(model, ['a', 'b', 'c'], { size: 32, scale: 'x/127.5-1' });
+  await writeSafetensors(at('four'), tensors, metadata);
+  const { status, stdout } = cli(['summary', '--weights', at('four'), '--json']);
+  const { rows } = JSON.parse(stdout) as { rows: { type: string; parameters: number }[] };
+  expect([status, rows[0]!.parameters]).toEqual([0, 8 * 4 * 9 + 4 * 8]);
+  // Images have three channels: classifying with it is refused as data.
+  expect(await refusal(at('four'))).toMatch(/describes a network that cannot be built: .*\(in module/);
 });
 
 describe('a head', () => {
