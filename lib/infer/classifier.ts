@@ -6,6 +6,7 @@ import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
 import { softmax } from '../graph/ops.js';
 import { input } from '../graph/tensor.js';
+import type { Module } from '../nn/module.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
@@ -77,6 +78,7 @@ export class Classifier {
 
   /**
    * Loads a checkpoint that training wrote, or anyone else's with the same metadata; or a run folder, for its best.
+   * @param options.model for a network of your own: one like the one that was trained
    * @throws DataError when it is unusable, naming what is missing
    * @example
    * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
@@ -90,8 +92,9 @@ export class Classifier {
    * const [first] = await classifier.classify(svg, { topK: 3 });
    * console.log(classifier.classes.includes(first.label), first.probability > 0); // true true
    */
-  static async load(file: string, options: ClassifierOptions = {}): Promise<Classifier> {
-    return Classifier.from(completeCheckpoint(await loadCheckpoint(file)), options);
+  static async load(file: string, options: ClassifierOptions & { model?: Module } = {}): Promise<Classifier> {
+    const { model, ...rest } = options;
+    return Classifier.from(completeCheckpoint(await loadCheckpoint(file), model ? { model } : {}), rest);
   }
 
   /**

@@ -6,6 +6,8 @@ import { augmentPreset, augmentWith, type AugmentPreset } from '../data/augment.
 import { MOST_SIZE, validPreprocess, type Preprocess } from '../weights/preprocess.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import { MobileNet } from '../models/classifier-network.js';
+import { inHead } from '../models/head.js';
+import { architectureOf } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
 import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimizer.js';
 import { MOST_THREADS, resolveDevice } from '../engine/engine.js';
@@ -219,8 +221,9 @@ function augmentOf(augment: TrainerOptions['augment']): NativeAugment | undefine
 function trainingOf(model: Module, freeze: Freeze | undefined, pretrained: boolean): Training {
   if (freeze === 'features') return 'head';
   const all = [...model.namedParameters()].filter(([, p]) => p.kind === 'parameter');
-  const features = all.filter(([name]) => name.startsWith('features.'));
-  if (freeze === undefined && features.length > 0 && features.every(([, p]) => !p.requiresGrad)) return 'head';
+  const head = architectureOf(model)?.head;
+  const backbone = head ? all.filter(([name]) => !inHead(head, name)) : [];
+  if (freeze === undefined && backbone.length > 0 && backbone.every(([, p]) => !p.requiresGrad)) return 'head';
   return pretrained ? 'pretrained' : 'scratch';
 }
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import {
   adamw,
   Classifier,
+  completeCheckpoint,
   Conv2d,
   DivergedError,
   evaluate,
@@ -335,6 +336,12 @@ test('an empty part to validate on is refused, not reported as success', async (
 });
 
 describe('one run a folder', () => {
+  /** A file in a folder of its own. */
+  const run = (folder: string, file: string): string => {
+    fs.mkdirSync(at(folder), { recursive: true });
+    fs.writeFileSync(at(folder, file), '');
+    return at(folder, file);
+  };
   test('two trainings into one folder: the second is refused and names the first', async () => {
     const out = at('shared');
     const one = trainer({ epochs: 100_000, out })[Symbol.asyncIterator]();
@@ -357,12 +364,8 @@ describe('one run a folder', () => {
     expect(names(out)).toEqual(RUN);
   });
   test.each([
-    ['a run', () => at('done'), /a run is already there/],
-    [
-      'below a file',
-      () => path.join(at('mine.safetensors'), 'sub/run'),
-      /mine.safetensors is a file; choose another folder/,
-    ],
+    ['a run', () => path.dirname(run('existing', 'config.json')), /a run is already there/],
+    ['below a file', () => path.join(run('plain', 'file'), 'sub/run'), /file is a file; choose another folder/],
     ['where nothing can be made', () => '/proc/mnv2/run', /--out \/proc\/mnv2\/run: .* cannot be written to/],
   ])('%s', async (_what, out, message) => {
     await expect(trainer({ out: out() }).fit()).rejects.toThrow(message);
@@ -383,5 +386,12 @@ test('a network of one’s own trains', async () => {
   const out = at('own');
   const result = await trainer({ epochs: 1, out }, new Tiny()).fit();
   expect((await loadCheckpoint(path.join(out, 'best.safetensors'))).metadata['arch']).toBe('Tiny');
+  const classifier = await Classifier.load(out, { model: new Tiny() });
+  expect(classifier.classes).toHaveLength(21);
+  classifier.dispose();
+  const { val } = await data.ready();
+  const checkpoint = completeCheckpoint(await loadCheckpoint(out), { model: new Tiny() });
+  const { accuracy } = await evaluate({ checkpoint, store: data.store, indices: val, labels: data.labels });
+  expect(accuracy).toBeCloseTo(result.best!.accuracy, 10);
   result.dispose();
 });
