@@ -27,6 +27,7 @@ export default tseslint.config(
         setTimeout: 'readonly',
         setImmediate: 'readonly',
         AbortController: 'readonly',
+        AbortSignal: 'readonly',
         fetch: 'readonly',
       },
     },
