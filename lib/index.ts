@@ -96,11 +96,7 @@ export {
   type ConvOptions,
 } from './nn/layers.js';
 export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer } from './nn/init.js';
-export { ConvBNReLU6, DepthwiseSeparable, InvertedResidual, makeDivisible, type BlockStyle } from './models/blocks.js';
-export { MobileNet, type MobileNetOptions } from './models/classifier-network.js';
-export { MobileNetV1, type MobileNetV1Options } from './models/mobilenet-v1.js';
-export { ARCHITECTURES, createModel, type Arch, type ModelOptions } from './models/registry.js';
-export { MobileNetV2, type InvertedResidualSetting, type MobileNetV2Options } from './models/mobilenet-v2.js';
+export * from './models/index.js';
 export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
 export { type Dataset, type Split } from './data/dataset.js';

@@ -84,6 +84,13 @@ const MULTIPLY_ADDS: Record<OpName, (t: Tensor) => number> = {
 };
 const multiplyAdds = (t: Tensor): number => (isOp(t.op) ? MULTIPLY_ADDS[t.op](t) : 0);
 
+/** Whether a value comes from another pixel by pixel: no convolution, mean or pooling between. */
+function readsPixels(t: Tensor, from: Tensor): boolean {
+  if (t === from) return true;
+  const between = t.op === 'conv2d' || t.op === 'mean' || t.shape.slice(2).join() !== from.shape.slice(2).join();
+  return !between && t.inputs.some((i) => readsPixels(i, from));
+}
+
 /**
  * Summarises a network block by block, as Keras' `model.summary()` would: BatchNorm counts four numbers a channel.
  * @param size side of the input, pixels
@@ -122,9 +129,10 @@ export function summarize(
       trainable: named.filter((p) => p.requiresGrad).reduce((a, p) => a + product(p.shape), 0),
       multiplyAdds: cost,
     };
-    // A depthwise convolution and the pointwise one that reads it, against one full convolution in their place.
+    // A depthwise convolution and the pointwise one that reads it, against one full convolution in their place. What
+    // reads a mean of it is not that: squeeze and excitation work on one pixel.
     const depthwise = inside.find((t) => t.op === 'depthwiseConv2d');
-    const pointwise = depthwise && inside.find((t) => t.op === 'conv2d' && graph.indexOf(t) > graph.indexOf(depthwise));
+    const pointwise = depthwise && inside.find((t) => t.op === 'conv2d' && readsPixels(t.inputs[0]!, depthwise));
     if (depthwise && pointwise) {
       const full =
         product(depthwise.shape.slice(2)) *
@@ -182,7 +190,7 @@ export function summaryTable(summary: Summary): string {
     `Trainable params: ${count(summary.trainable)}`,
     `Non-trainable params: ${count(summary.nonTrainable)}`,
     `Multiply-adds: ${(summary.multiplyAdds / 1e6).toFixed(1)} M`,
-    'vs full conv: depthwise + pointwise against one full convolution, 1/N + 1/9 (V1, section 3.1)',
+    'vs full conv: depthwise + pointwise against one full convolution, 1/N + 1/k^2 for a k x k kernel (V1, section 3.1)',
     '',
   ].join('\n');
 }
