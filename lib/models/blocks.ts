@@ -1,19 +1,22 @@
 // The blocks MobileNets are stacked from: convolution + BatchNorm + activation, depthwise separable (V1), inverted
-// residual (V2). Parameter names are torchvision's.
-import { add, type Padding } from '../graph/ops.js';
+// residual (V2), squeeze and excitation (V3). Parameter names are torchvision's.
+import { add, hardsigmoid, mean, mul, relu, type Padding } from '../graph/ops.js';
 import type { Tensor } from '../graph/tensor.js';
-import { ReLU, ReLU6 } from '../nn/activations.js';
+import { Hardswish, ReLU, ReLU6 } from '../nn/activations.js';
 import { BatchNorm2d, Conv2d, DepthwiseConv2d } from '../nn/layers.js';
 import { Module, Sequential } from '../nn/module.js';
 
 /** What every convolution of a network shares. */
 export interface BlockStyle {
-  /** 'symmetric' pads one pixel on every side, as PyTorch's models; 'tf-same' as TensorFlow's, right and bottom at stride 2 */
+  /** 'symmetric' pads half the kernel on every side, as PyTorch's models; 'tf-same' as TensorFlow's */
   padding: 'symmetric' | 'tf-same';
   bnEps: number;
   bnMomentum: number;
-  activation: 'relu' | 'relu6';
+  activation: Activation;
 }
+
+const ACTIVATIONS = { relu: ReLU, relu6: ReLU6, hardswish: Hardswish };
+export type Activation = keyof typeof ACTIVATIONS;
 
 /**
  * The nearest multiple of `divisor`, at least `divisor`, never more than a tenth below (V2's reference code).
@@ -30,7 +33,36 @@ const pads = (style: BlockStyle, kernel: number): Padding =>
   kernel === 1 ? 0 : style.padding === 'tf-same' ? 'tf-same' : (kernel - 1) / 2;
 const norm = (channels: number, style: BlockStyle): BatchNorm2d =>
   new BatchNorm2d(channels, { eps: style.bnEps, momentum: style.bnMomentum });
-const activation = (style: BlockStyle): Module => (style.activation === 'relu' ? new ReLU() : new ReLU6());
+const activation = (style: BlockStyle): Module => new ACTIVATIONS[style.activation]();
+
+/** A convolution (0) without bias, BatchNorm (1) and, unless `linear`, the style's activation (2). */
+export class ConvBNActivation extends Sequential {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernel: number,
+    stride: number,
+    style: BlockStyle,
+    linear = false,
+  ) {
+    super(
+      new Conv2d(inChannels, outChannels, kernel, { stride, padding: pads(style, kernel) }),
+      norm(outChannels, style),
+      ...(linear ? [] : [activation(style)]),
+    );
+  }
+}
+
+/** The same of a depthwise convolution: [N, C, H, W] -> [N, C, H / stride, W / stride]. */
+export class DepthwiseBNActivation extends Sequential {
+  constructor(channels: number, kernel: number, stride: number, style: BlockStyle) {
+    super(
+      new DepthwiseConv2d(channels, kernel, { stride, padding: pads(style, kernel) }),
+      norm(channels, style),
+      activation(style),
+    );
+  }
+}
 
 /**
  * Convolution (0), BatchNorm (1), activation (2): [N, in, H, W] -> [N, out, H / stride, W / stride].
@@ -39,24 +71,39 @@ const activation = (style: BlockStyle): Module => (style.activation === 'relu' ?
  * const style = { padding: 'symmetric', bnEps: 1e-5, bnMomentum: 0.1, activation: 'relu6' };
  * console.log(new ConvBNReLU6(3, 32, 3, 2, style).call(input('x', [-1, 3, 224, 224])).shape); // [-1, 32, 112, 112]
  */
-export class ConvBNReLU6 extends Sequential {
+export class ConvBNReLU6 extends ConvBNActivation {
   constructor(inChannels: number, outChannels: number, kernel: number, stride: number, style: BlockStyle) {
-    super(
-      new Conv2d(inChannels, outChannels, kernel, { stride, padding: pads(style, kernel) }),
-      norm(outChannels, style),
-      activation(style),
-    );
+    super(inChannels, outChannels, kernel, stride, style);
   }
 }
 
-/** Depthwise convolution (0), BatchNorm (1), activation (2): [N, C, H, W] -> [N, C, H / stride, W / stride]. */
-export class DepthwiseBNReLU6 extends Sequential {
+/** Depthwise 3x3 convolution (0), BatchNorm (1), activation (2): [N, C, H, W] -> [N, C, H / stride, W / stride]. */
+export class DepthwiseBNReLU6 extends DepthwiseBNActivation {
   constructor(channels: number, stride: number, style: BlockStyle) {
-    super(
-      new DepthwiseConv2d(channels, 3, { stride, padding: pads(style, 3) }),
-      norm(channels, style),
-      activation(style),
-    );
+    super(channels, 3, stride, style);
+  }
+}
+
+/**
+ * Squeeze and excitation (Hu et al. 2018; V3, section 5.3): each channel times a number in [0, 1] that two 1x1
+ * convolutions make of the means of all: [N, C, H, W] -> the same.
+ * @example
+ * import { input, SqueezeExcitation } from 'mnv2-torch';
+ * const block = new SqueezeExcitation(72, 24);
+ * console.log(block.call(input('x', [-1, 72, 28, 28])).shape); // [ -1, 72, 28, 28 ]
+ */
+export class SqueezeExcitation extends Module {
+  readonly fc1: Conv2d;
+  readonly fc2: Conv2d;
+
+  constructor(channels: number, squeezed: number) {
+    super();
+    this.fc1 = new Conv2d(channels, squeezed, 1, { bias: true });
+    this.fc2 = new Conv2d(squeezed, channels, 1, { bias: true });
+  }
+  forward(x: Tensor): Tensor {
+    const means = mean(x, { dims: [2, 3], keepDims: true }); // [N, C, 1, 1]
+    return mul(x, hardsigmoid(this.fc2.call(relu(this.fc1.call(means)))));
   }
 }
 

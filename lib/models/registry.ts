@@ -5,8 +5,9 @@ import type { Architecture } from './architecture.js';
 import type { MobileNet } from './classifier-network.js';
 import { mobilenetV1 } from './mobilenet-v1.js';
 import { mobilenetV2 } from './mobilenet-v2.js';
+import { mobilenetV3Large, mobilenetV3Small } from './mobilenet-v3.js';
 
-const REGISTERED = [mobilenetV2, mobilenetV1] as const;
+const REGISTERED = [mobilenetV2, mobilenetV1, mobilenetV3Small, mobilenetV3Large] as const;
 
 /** A name of {@link ARCHITECTURES}. */
 export type Arch = (typeof REGISTERED)[number]['name'];
