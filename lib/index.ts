@@ -99,8 +99,9 @@ export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer }
 export * from './models/index.js';
 export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
-export { type Dataset, type Split } from './data/dataset.js';
-export { decodeImage } from './data/decode.js';
+export { type BadFile, type Dataset } from './data/dataset.js';
+export { type Split } from './data/split.js';
+export { decodeImage, type DecodeOptions } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
 export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';
 export { augmentPreset, augmentWith, type Augment, type AugmentPreset } from './data/augment.js';

@@ -1,10 +1,16 @@
-// One encoded image -> RGB bytes at the model's size, by sharp. Owns the rules for odd formats; no folders, no stores.
-import { readFile } from 'node:fs/promises';
-import { DataError } from '../errors.js';
+// One encoded image -> RGB bytes at the model's size, by sharp. Owns the rules for odd formats, for damage, and how much
+// memory decoding may take; no folders, no stores.
+import { DataError, UsageError } from '../errors.js';
 import { native } from '../native/load.js';
+import { Budget } from './budget.js';
+import { checkFlag, checkWhole, MOST_PIXELS, MOST_SIZE, shown } from './checks.js';
+import { readRegularFile } from './regular-file.js';
 
 /** Changes whenever the same file would give other pixels: cached packs of another version are not used. */
 export const DECODE_VERSION = 2;
+
+/** Pixels a picture may have where nothing else is said: 100 megapixels. */
+export const DEFAULT_MAX_PIXELS = 100e6;
 
 /** File names taken for images; what is inside decides how they are read. */
 export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
@@ -21,8 +27,36 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
   '.svg',
 ]);
 
+/** What decoding takes and what it refuses. */
+export interface DecodeOptions {
+  /** pixels (width times height) a picture may have; larger ones are refused before they take memory (default 1e8) */
+  maxPixels?: number;
+  /** decode what is left of a damaged picture instead of refusing it */
+  allowDamaged?: boolean;
+}
+
+export interface Decoded {
+  /** [size, size, 3] */
+  pixels: Uint8Array;
+  /** what is wrong with the file, where some pixels are not what was saved */
+  damage?: string;
+}
+
+/** Pictures of up to this many pixels are decoded without a look at their size and without waiting for memory. */
+const SMALL = 2 ** 20;
+/** Files of up to this many bytes are read without waiting for memory. */
+const SHORT = 2 ** 20;
+/** What large files and large pictures under way take, bytes. Always held in this order: nobody waits in a circle. */
+const encoded = new Budget(256 * 2 ** 20);
+const decoded = new Budget(512 * 2 ** 20);
+
 // Loaded on first use: programs that never decode do not pay for it.
 const loadSharp = async (): Promise<(typeof import('sharp'))['default']> => (await import('sharp')).default;
+
+/** For many images at a time: several in parallel, not parts of one, which would wait on each other. */
+export async function decodeInParallel(): Promise<void> {
+  (await loadSharp()).concurrency(1);
+}
 
 /**
  * Decodes an image to `size` x `size` RGB bytes, [size, size, 3].
@@ -31,18 +65,41 @@ const loadSharp = async (): Promise<(typeof import('sharp'))['default']> => (awa
  * over black, EXIF orientation is applied, and of an animation the first frame is taken. The picture is squashed to the
  * square (no crop) by a triangle filter widened when shrinking: Pillow's bilinear to the byte, unless JPEG or WebP can
  * leave half of their pixels out while decoding. One already at that size is not resampled.
+ *
+ * Damage is found where the format lets it be: cut files of every kind, JPEG by reading all of its codes, PNG by its
+ * checksums, others where their data makes no sense. Pixels of uncompressed TIFF, and most of WebP, may be anything.
  * @param source a path, or the encoded bytes
- * @throws DataError when it cannot be read, or is truncated or corrupt
+ * @param size 1 to 8192
+ * @throws DataError when it cannot be read, is no regular file, is damaged, or has more than `maxPixels` pixels;
+ * UsageError for a source of another type
  * @example
  * import { decodeImage } from 'mnv2-torch';
  * const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="red"/></svg>');
  * const pixels = await decodeImage(svg, 4);
  * console.log(pixels.length, pixels[0]); // 48 255
  */
-export async function decodeImage(source: string | Uint8Array, size: number): Promise<Uint8Array> {
+export async function decodeImage(
+  source: string | Uint8Array,
+  size: number,
+  options: DecodeOptions = {},
+): Promise<Uint8Array> {
+  const { maxPixels = DEFAULT_MAX_PIXELS, allowDamaged = false } = options;
+  if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
+    throw new UsageError(
+      `image: expected a path or the encoded bytes (a Buffer or Uint8Array), got ${shown(source as unknown)}`,
+    );
+  }
+  checkWhole('size', size, 1, MOST_SIZE);
+  checkWhole('maxPixels', maxPixels, 1, MOST_PIXELS);
+  checkFlag('allowDamaged', allowDamaged);
   const name = typeof source === 'string' ? source : 'image';
   try {
-    return await decodeBytes(typeof source === 'string' ? await readFile(source) : source, size);
+    const { pixels, damage } = await (typeof source === 'string'
+      ? decodeFile(source, size, maxPixels)
+      : decodeBytes(unshared(source), size, maxPixels));
+    if (damage !== undefined && !allowDamaged)
+      throw new DataError(`${damage}. Repair or replace it, or decode what is left of it with allowDamaged.`);
+    return pixels;
   } catch (cause) {
     throw new DataError(`${name}: ${reasonOf(cause)}`, [name], { cause });
   }
@@ -52,28 +109,90 @@ export async function decodeImage(source: string | Uint8Array, size: number): Pr
 export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT') return 'no such file';
-  if (code === 'EISDIR') return 'a folder, not an image';
   if (code === 'EACCES') return 'no permission to read it';
-  return message
-    .trim()
-    .split('\n')
-    .join('; ')
-    .replace(/^Input buffer /, 'it ');
+  if (code === 'ELOOP') return 'symbolic links in a circle';
+  return [...new Set(message.trim().split(/\s*\n\s*/))].join('; ').replace(/^Input buffer /, 'it ');
 }
 
-export async function decodeBytes(bytes: Uint8Array, size: number): Promise<Uint8Array> {
+/** Others may write to shared memory while it is read. */
+const unshared = (bytes: Uint8Array): Uint8Array =>
+  bytes.buffer instanceof SharedArrayBuffer ? new Uint8Array(bytes) : bytes;
+
+/** Decodes a file; large ones wait for their turn. Sizes are limits of `decodeImage`. */
+export function decodeFile(file: string, size: number, maxPixels: number): Promise<Decoded> {
+  // Sixteen bits for each of four channels is the most that a sane encoder writes.
+  const most = 8 * maxPixels + 2 ** 26;
+  return readRegularFile(file, async (bytes, read) => {
+    if (bytes > most)
+      throw new DataError(`it has ${bytes} bytes, more than a picture of ${maxPixels} pixels (maxPixels) takes`);
+    const decode = async (): Promise<Decoded> => decodeBytes(await read(), size, maxPixels);
+    return bytes <= SHORT ? decode() : encoded.hold(bytes, decode);
+  });
+}
+
+/** Decodes bytes nobody changes meanwhile. */
+export async function decodeBytes(bytes: Uint8Array, size: number, maxPixels: number): Promise<Decoded> {
   if (bytes.length === 0) throw new DataError('the file is empty');
   const sharp = await loadSharp();
-  // failOn 'error' refuses truncated and corrupt pixels, but not odd metadata ('warning' would).
-  const image = sharp(bytes, { failOn: 'error', limitInputPixels: 1 << 29 });
   // JPEG and WebP are shrunk while they are decoded, which for large pictures is most of the work. For small ones setting
   // libvips's resize up takes longer than decoding them whole and resampling here; even a look at their size is worth saving.
-  const shrinks =
-    bytes.length > 2 * size * size &&
-    (await image
-      .metadata()
-      .then(({ format, width, height }) => /^(jpeg|webp)$/.test(format) && Math.min(width, height) >= 2 * size));
-  image.autoOrient().flatten({ background: '#000000' }).toColourspace('srgb');
+  const short = bytes.length <= 2 * size * size;
+  if (short) {
+    try {
+      return await decodeAs(bytes, size, false, Math.min(SMALL, maxPixels));
+    } catch (error) {
+      if (!beyondLimit(error)) throw error;
+    }
+  }
+  const { format, width, height, isProgressive } = await sharp(bytes, { limitInputPixels: false }).metadata();
+  const area = width * height;
+  if (area > maxPixels) {
+    throw new DataError(
+      `it is ${width} x ${height}, more than ${maxPixels} pixels; make it smaller, or raise maxPixels (--max-pixels)`,
+    );
+  }
+  const shrinks = !short && /^(jpeg|webp)$/.test(format) && Math.min(width, height) >= 2 * size;
+  const decode = (): Promise<Decoded> => decodeAs(bytes, size, shrinks, maxPixels);
+  if (area <= SMALL) return decode();
+  // Measured: JPEG that is shrunk while it is decoded passes in strips, unless all of its scans have to be read first;
+  // libwebp keeps several copies of the whole.
+  const bytesPerPixel = format === 'webp' ? 11 : shrinks && !isProgressive ? 1 : 8;
+  return decoded.hold(area * bytesPerPixel, decode);
+}
+
+const beyondLimit = (error: unknown): boolean => /pixel limit/.test((error as Error).message);
+const startsWith = (bytes: Uint8Array, ...first: number[]): boolean => first.every((b, i) => bytes[i] === b);
+
+/** Decodes, and says what is wrong where not all of it can be. */
+async function decodeAs(bytes: Uint8Array, size: number, shrinks: boolean, limit: number): Promise<Decoded> {
+  const isGif = startsWith(bytes, 0x47, 0x49, 0x46);
+  const isJpeg = startsWith(bytes, 0xff, 0xd8);
+  try {
+    // 'error' refuses cut files and corrupt pixels, but not odd metadata as 'warning' would; GIF only warns of both.
+    const pixels = await pixelsOf(bytes, size, shrinks, limit, isGif ? 'warning' : 'error');
+    const damage = isJpeg ? await native().jpegDamage(bytes) : '';
+    return damage === '' ? { pixels } : { pixels, damage };
+  } catch (error) {
+    if (beyondLimit(error)) throw error;
+    const pixels = await pixelsOf(bytes, size, shrinks, limit, 'none').catch(() => {
+      throw error;
+    });
+    return { pixels, damage: `damaged: ${reasonOf(error)}` };
+  }
+}
+
+async function pixelsOf(
+  bytes: Uint8Array,
+  size: number,
+  shrinks: boolean,
+  limitInputPixels: number,
+  failOn: 'none' | 'error' | 'warning',
+): Promise<Uint8Array> {
+  const sharp = await loadSharp();
+  const image = sharp(bytes, { failOn, limitInputPixels })
+    .autoOrient()
+    .flatten({ background: '#000000' })
+    .toColourspace('srgb');
   if (shrinks) image.resize(size, size, { fit: 'fill', kernel: 'linear' });
   const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   if (info.channels !== 3)

@@ -204,6 +204,8 @@ export interface Native {
     file?: string;
     create?: boolean;
   }) => NativeImageStore;
+  /** what is wrong with a JPEG's compressed pixels, or '' where nothing is found; on libuv's threads */
+  jpegDamage(bytes: Uint8Array): Promise<string>;
   /** RGB [height, width, 3] -> [size, size, 3], as Pillow's bilinear does it, on libuv's threads */
   resample(pixels: Uint8Array, height: number, width: number, size: number): Promise<Uint8Array>;
 }

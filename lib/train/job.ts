@@ -1,7 +1,7 @@
 // A training under way: what the trainer's loop calls, and what it tells the hooks.
 import { DivergedError } from '../errors.js';
 import type { Dataset } from '../data/dataset.js';
-import { splitToJSON } from '../data/dataset.js';
+import { splitToJSON } from '../data/split-file.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';

@@ -2,7 +2,8 @@
 // features of the frozen part, labels, programs.
 import { DataError, UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
-import type { Dataset, Split } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
+import type { Split } from '../data/split.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import type { Module } from '../nn/module.js';
 import { Engine } from '../engine/engine.js';

@@ -3,6 +3,7 @@
 
 #include "napi/binding.h"
 #include "napi/images.h"
+#include "napi/jpeg_check.h"
 
 /** Ends a process.exit() or an uncaught exception as an environment's end would: neither runs cleanup hooks. */
 static void stop_engines_on_exit(Napi::Env env) {
@@ -18,6 +19,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   mnv2::register_bindings(env, exports, *data);
   mnv2::register_images(env, exports);
+  mnv2::register_jpeg_check(env, exports);
   stop_engines_on_exit(env);
   return exports;
 }

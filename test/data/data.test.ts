@@ -8,7 +8,7 @@ import sharp from 'sharp';
 import { decodeImage, ImageFolder, syntheticScenes, type Split } from 'mnv2-torch';
 import { native } from '../../dist/native/load.js';
 import { augmentPreset, augmentWith } from '../../dist/data/augment.js';
-import { splitToJSON } from '../../dist/data/dataset.js';
+import { splitToJSON } from '../../dist/data/split-file.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mnv2-data-'));
 const at = (...parts: string[]): string => path.join(root, ...parts);

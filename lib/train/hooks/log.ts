@@ -3,7 +3,7 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { DataError } from '../../errors.js';
 import { native } from '../../native/load.js';
-import type { SplitFile } from '../../data/dataset.js';
+import type { SplitFile } from '../../data/split-file.js';
 import type { EpochEvent } from '../events.js';
 import type { Recipe } from '../recipe.js';
 import type { RunFolder } from '../run-folder.js';

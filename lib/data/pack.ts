@@ -1,0 +1,212 @@
+// PackedImages: a dataset whose images are decoded side by side into one store. Owns progress, what is done about bad
+// files, and the order rows become ready in; a source brings the list, the pixels of a row and the split.
+import os from 'node:os';
+import { DataError } from '../errors.js';
+import { ImageStore } from '../engine/images.js';
+import { checkFlag, checkFunction, checkSignal, checkWhole, MOST_PIXELS, MOST_SIZE } from './checks.js';
+import type { BadFile, Dataset } from './dataset.js';
+import { decodeInParallel, reasonOf, type Decoded, type DecodeOptions } from './decode.js';
+import { Milestones } from './milestones.js';
+import type { Split } from './split.js';
+
+/** How images are decoded into a store, whatever their source. */
+export interface PackOptions extends DecodeOptions {
+  /** side of the square every image is resized to, 1 to 8192 pixels */
+  size: number;
+  /** leave unreadable and damaged images out instead of failing */
+  skipBad?: boolean;
+  /** called for each image decoded; what it throws ends the decoding and rejects `ready()` */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** aborting ends decoding; `ready()` rejects */
+  signal?: AbortSignal;
+  /** images decoded at a time (default: one a core and one more) */
+  concurrency?: number;
+}
+
+/** What is known before the first image is decoded, and how to go on. */
+export interface PackSource {
+  classes: string[];
+  files: string[];
+  labels: Int32Array;
+  notes?: readonly string[];
+  /** what could not even be listed */
+  unlisted?: readonly BadFile[];
+  /** where files are, for errors' lists; absent: nowhere */
+  root?: string;
+  decode(row: number): Promise<Decoded>;
+  /** Divides the usable rows; the store is full. */
+  split(rows: readonly number[], store: ImageStore, absent: ReadonlySet<string>): Split | Promise<Split>;
+}
+
+/** Where the pixels are kept. */
+export interface Place {
+  store: ImageStore;
+  /** damaged files of a store that was full when it was opened; absent: it has to be filled */
+  full?: { damaged: readonly BadFile[] };
+  /** All images are in it. */
+  keep(damaged: readonly BadFile[]): Promise<void>;
+  /** It will not be completed. */
+  drop(): Promise<void>;
+}
+
+/** A store of `count` square RGB images. */
+export const shapeOf = (
+  count: number,
+  size: number,
+): { count: number; height: number; width: number; channels: 3 } => ({
+  count,
+  height: size,
+  width: size,
+  channels: 3,
+});
+
+export function inMemory(count: number, size: number): Place {
+  const nothing = (): Promise<void> => Promise.resolve();
+  return { store: new ImageStore(shapeOf(count, size)), keep: nothing, drop: nothing };
+}
+
+/** @throws UsageError naming the option, before any work */
+export function checkPackOptions(options: PackOptions): void {
+  const { size, maxPixels, concurrency, skipBad, allowDamaged, onProgress, signal } = options;
+  checkWhole('size', size, 1, MOST_SIZE);
+  if (maxPixels !== undefined) checkWhole('maxPixels', maxPixels, 1, MOST_PIXELS);
+  if (concurrency !== undefined) checkWhole('concurrency', concurrency, 1, 1024);
+  if (skipBad !== undefined) checkFlag('skipBad', skipBad);
+  if (allowDamaged !== undefined) checkFlag('allowDamaged', allowDamaged);
+  if (onProgress !== undefined) checkFunction('onProgress', onProgress);
+  if (signal !== undefined) checkSignal('signal', signal);
+}
+
+/** Runs `work` for rows 0 .. total - 1, `limit` at a time, in row order. The first failure ends it, once all rest. */
+export async function inLanes(total: number, limit: number, work: (row: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  let failure: { error: unknown } | undefined;
+  const lane = async (): Promise<void> => {
+    while (next < total && !failure) {
+      try {
+        await work(next++);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, total) }, lane));
+  if (failure) throw failure.error;
+}
+
+/** Images decoded side by side into one store: what every source returns. */
+export class PackedImages implements Dataset {
+  readonly classes: string[];
+  readonly files: string[];
+  readonly labels: Int32Array;
+  readonly size: number;
+  readonly store: ImageStore;
+  readonly notes: readonly string[];
+  readonly skipped: BadFile[] = [];
+  readonly damaged: BadFile[] = [];
+  readonly #source: PackSource;
+  readonly #options: PackOptions;
+  readonly #place: Place;
+  readonly #packed: Milestones;
+  readonly #split: Promise<Split>;
+  #disposed = false;
+
+  /** Starts decoding at once. The options have been checked. */
+  constructor(source: PackSource, options: PackOptions, place: Place) {
+    this.#source = source;
+    this.#options = options;
+    this.#place = place;
+    this.classes = source.classes;
+    this.files = source.files;
+    this.labels = source.labels;
+    this.notes = source.notes ?? [];
+    this.size = options.size;
+    this.store = place.store;
+    this.#packed = new Milestones(source.files.length);
+    this.#split = this.#pack().then(() => this.#divide());
+    this.#split.catch((error: unknown) => this.#packed.fail(error));
+  }
+
+  packed(count: number): Promise<void> {
+    return this.#packed.reach(count);
+  }
+  ready(): Promise<Split> {
+    return this.#split;
+  }
+  dispose(): void {
+    this.#disposed = true;
+    this.store.dispose();
+  }
+
+  async #pack(): Promise<void> {
+    const { full } = this.#place;
+    const total = this.files.length;
+    if (full) {
+      this.#packed.finish();
+      this.#options.onProgress?.({ done: total, total });
+      return this.#judge([], full.damaged);
+    }
+    let bad: Awaited<ReturnType<PackedImages['decodeAll']>>;
+    try {
+      bad = await this.decodeAll();
+    } catch (error) {
+      await this.#place.drop();
+      throw error;
+    }
+    // With files left out the pack would not be complete next time.
+    await (bad.unreadable.length === 0 ? this.#place.keep(bad.damaged) : this.#place.drop());
+    this.#judge(bad.unreadable, bad.damaged);
+  }
+
+  private async decodeAll(): Promise<{ unreadable: BadFile[]; damaged: BadFile[] }> {
+    const { onProgress, signal, concurrency = os.availableParallelism() + 1 } = this.#options;
+    await decodeInParallel();
+    const [unreadable, damaged] = [new Map<number, string>(), new Map<number, string>()];
+    let done = 0;
+    await inLanes(this.files.length, concurrency, async (row) => {
+      signal?.throwIfAborted();
+      let decoded: Decoded | undefined;
+      try {
+        decoded = await this.#source.decode(row);
+      } catch (error) {
+        unreadable.set(row, reasonOf(error));
+      }
+      if (this.#disposed) throw new DataError('the dataset was disposed while it was being decoded');
+      if (decoded) this.store.put(row, decoded.pixels);
+      if (decoded?.damage !== undefined) damaged.set(row, decoded.damage);
+      this.#packed.mark(row);
+      onProgress?.({ done: ++done, total: this.files.length });
+    });
+    const listed = (of: Map<number, string>): BadFile[] =>
+      [...of].sort(([a], [b]) => a - b).map(([row, reason]) => ({ file: this.files[row]!, reason }));
+    return { unreadable: listed(unreadable), damaged: listed(damaged) };
+  }
+
+  /** Keeps, leaves out or refuses bad files, as the options say. */
+  #judge(unreadable: readonly BadFile[], damaged: readonly BadFile[]): void {
+    const { skipBad = false, allowDamaged = false } = this.#options;
+    if (allowDamaged) this.damaged.push(...damaged);
+    const lost = [...(this.#source.unlisted ?? []), ...unreadable];
+    const bad = allowDamaged ? lost : [...lost, ...damaged].sort((a, b) => (a.file < b.file ? -1 : 1));
+    if (bad.length === 0) return;
+    if (skipBad) {
+      this.skipped.push(...bad);
+      return;
+    }
+    const shown = bad.slice(0, 20).map(({ file, reason }) => `  ${file}: ${reason}`);
+    if (bad.length > shown.length) shown.push(`  and ${bad.length - shown.length} more`);
+    const keep =
+      damaged.length > 0 && !allowDamaged ? `, or keep what is left of damaged ones with --allow-damaged` : '';
+    throw new DataError(
+      `${bad.length} of ${this.files.length} images ${lost.length > 0 ? 'cannot be read' : 'are damaged'}:\n${shown.join('\n')}\n` +
+        `Repair or remove them, or leave them out with --skip-bad${keep}.`,
+      bad.map(({ file }) => (this.#source.root === undefined ? file : `${this.#source.root}/${file}`)),
+    );
+  }
+
+  #divide(): Split | Promise<Split> {
+    const absent = new Set(this.skipped.map((s) => s.file));
+    const rows = [...this.files.keys()].filter((i) => !absent.has(this.files[i]!));
+    return this.#source.split(rows, this.store, absent);
+  }
+}
