@@ -74,15 +74,21 @@ export function matchWeights(
   return { report, entries };
 }
 
+/** Index of the first number that is not finite, or -1. A loop over plain arithmetic: it looks at every weight there is. */
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (values[i]! - values[i]! !== 0) return i;
+  return -1;
+}
+
 /** Refuses numbers no training ends with: every answer of such a model would be NaN. */
 function checkNumbers({ name, data, dtype }: NamedData, source: string): void {
   if (!FLOATS.includes(dtype)) return;
-  const values = data as Float32Array | Float64Array;
   // As float32, which is what weights are: a double may be out of its range.
-  const at = values.findIndex((v) => !Number.isFinite(Math.fround(v)));
+  const values = data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);
+  const at = firstNotFinite(values);
   if (at >= 0)
     throw new DataError(
-      `${source}: '${name}' holds ${values[at]} as its number ${at + 1}: nothing can be computed with it`,
+      `${source}: '${name}' holds ${data[at]} as its number ${at + 1}: nothing can be computed with it`,
     );
   if (name.endsWith('running_var') && values.some((v) => v < 0))
     throw new DataError(`${source}: '${name}' holds a variance below zero`);

@@ -66,12 +66,12 @@ class Mutator {
     const [from, to] = [this.#below(file.length), this.#below(file.length)];
     const piece = file.subarray(Math.min(from, to), Math.max(from, to));
     return this.#one([
-      file.subarray(0, from),
-      file.subarray(from),
-      Buffer.concat([file, piece]),
-      Buffer.concat([file.subarray(0, from), Buffer.alloc(1 + this.#below(64)), file.subarray(from)]),
-      Buffer.concat([file.subarray(0, Math.min(from, to)), file.subarray(Math.max(from, to))]),
-    ]);
+      () => file.subarray(0, from),
+      () => file.subarray(from),
+      () => Buffer.concat([file, piece]),
+      () => Buffer.concat([file.subarray(0, from), Buffer.alloc(1 + this.#below(64)), file.subarray(from)]),
+      () => Buffer.concat([file.subarray(0, Math.min(from, to)), file.subarray(Math.max(from, to))]),
+    ])();
   }
   #length(file: Buffer): Buffer {
     const length = file.readBigUInt64LE(0);
