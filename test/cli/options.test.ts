@@ -122,9 +122,11 @@ test('nothing is guessed where nothing is near', () => {
   expect(nearest('wieghts', ['width', 'weights'])).toBe('weights');
 });
 
-test('summary shows the network of a checkpoint, and refuses flags that contradict it', async () => {
-  const file = await networkFile(at('small.safetensors'), { arch: 'mobilenet_v1', widthMult: 0.25 });
+test('summary shows the network of a checkpoint, or of a run, and refuses flags that contradict it', async () => {
+  fs.mkdirSync(at('run'));
+  const file = await networkFile(at('run', 'best.safetensors'), { arch: 'mobilenet_v1', widthMult: 0.25 });
   const ofFile = await run('summary', '--weights', file, '--json');
+  expect(await run('summary', '--weights', at('run'), '--json')).toEqual(ofFile);
   const asked = await run(
     'summary',
     '--arch',

@@ -63,6 +63,30 @@ describe('operands', () => {
   });
 });
 
+describe('a checkpoint', () => {
+  test('of a run is its best: predict, eval and bench take the folder', () => {
+    const [ofFile, ofRun] = ['run/best.safetensors', 'run'].map((it) =>
+      cli(['predict', it, 'images/dog/1.png', '--json'], { cwd: at() }),
+    );
+    expect([ofRun!.status, ofRun!.stdout]).toEqual([0, ofFile!.stdout]);
+    const figures = cli(['eval', 'run', 'images', '--json', '--quiet', '--device', 'cpu'], { cwd: at() });
+    expect(JSON.parse(figures.stdout)).toMatchObject({ images: 12 });
+    const empty = cli(['predict', 'images', 'images/dog/1.png'], { cwd: at() });
+    expect(empty.stderr).toMatch(/^mnv2-torch: images .*best\.safetensors.*\n$/);
+    expect(empty.status).toBe(4);
+  });
+  test.each([
+    ['a pickle, as torch.save writes', 'net.pth', '\u0080\u0002\u008a', /net\.pth is a PyTorch file/],
+    ['HDF5', 'net.h5', '\u0089HDF\r\n\u001a\n', /net\.h5 is /],
+    ['ONNX', 'net.onnx', '\b\u0007\u0012\u0007pytorch', /net\.onnx is an ONNX model/],
+  ])('of another kind is named: %s', (_, name, start, message) => {
+    fs.writeFileSync(at(name), Buffer.concat([Buffer.from(start, 'latin1'), Buffer.alloc(64)]));
+    const { status, stderr } = cli(['predict', name, 'images/dog/1.png'], { cwd: at() });
+    expect(stderr).toMatch(message);
+    expect([status, stderr.split('\n').length]).toEqual([4, 2]);
+  });
+});
+
 describe('a reader of stdout who leaves', () => {
   /** Runs until the first bytes came, then closes the pipe. */
   async function head(...args: string[]): Promise<{ status: number | null; stderr: string }> {
@@ -87,6 +111,26 @@ describe('a reader of stdout who leaves', () => {
     const { status, stderr } = shell('"$0" "$@" > /dev/full', 'summary');
     expect([status, stderr]).toEqual([1, 'mnv2-torch: ENOSPC: no space left on device, write\n']);
   });
+});
+
+test('a run folder that cannot be made is refused before the images are decoded', () => {
+  const { status, stderr } = cli(['train', 'images', '--out', '/proc/run', '--device', 'cpu'], { cwd: at() });
+  expect(stderr).toMatch(/^mnv2-torch: --out \/proc\/run: .*choose another folder\n$/);
+  expect(status).toBe(2);
+});
+
+test('SIGHUP saves like the other signals: exit 129', async () => {
+  const args = ['train', 'images', '--size', '32', '--width', '0.25', '--epochs', '100000', '--batch-size', '3'];
+  const { child, seen, ended } = startCli([...args, '--out', 'hung', '--json', '--quiet'], { cwd: at() });
+  await seen('"epoch":2');
+  child.kill('SIGHUP');
+  const { status, stdout } = await ended;
+  expect(status).toBe(129);
+  expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toMatchObject({
+    event: 'stopped',
+    checkpoint: path.join('hung', 'last.safetensors'),
+  });
+  expect(cli(['predict', 'hung/last.safetensors', 'images/cat/0.png'], { cwd: at() }).status).toBe(0);
 });
 
 describe('out of memory is exit 8', () => {
