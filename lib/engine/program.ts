@@ -11,9 +11,10 @@ import type {
   ProgramSpec,
   TensorData,
 } from '../native/wire.js';
-import type { ImageStore } from './images.js';
-import type { RowStore } from './rows.js';
+import { ImageStore } from './images.js';
+import { RowStore } from './rows.js';
 import { checked, settled } from '../native/failures.js';
+import { isTypedArray, requireInstance, requireObject, requireSignal, requireWhole, shown } from './arguments.js';
 import { Engine } from './engine.js';
 import type { Weights } from './weights.js';
 import { topological } from '../graph/order.js';
@@ -71,10 +72,38 @@ export interface LoopOptions {
   finite?: string;
   /** looked at between steps */
   signal?: AbortSignal;
-  /** called at most every `progressMs` (default 100) with the steps done and the stacked scalars' sums so far */
+  /**
+   * called at most every `progressMs` (default 100) with the steps done and the stacked scalars' sums so far; what it
+   * throws stops the loop and rejects its promise
+   */
   onProgress?: (step: number, sums: Record<string, number>) => void;
   /** milliseconds */
   progressMs?: number;
+}
+
+/** Refuses what the types of LoopOptions already do, for callers without types; the addon looks at the numbers. */
+function checkLoop(options: LoopOptions): void {
+  requireObject(options, 'loop', '{ order, batchSize, bind, ... }');
+  if (!isTypedArray(options.order, 'Int32Array'))
+    throw new UsageError(`loop: order: expected an Int32Array, got ${shown(options.order)}`);
+  requireWhole(options.batchSize, 1, 'loop: batchSize');
+  requireObject(options.bind, 'loop: bind', '{ rows } or { images, scale, shift } by input name');
+  for (const [name, binding] of Object.entries(options.bind)) {
+    const what = `loop: bind.${name}`;
+    requireObject(binding, what, '{ rows } or { images, scale, shift }');
+    if ('rows' in binding) requireInstance(binding.rows, RowStore, `${what}.rows`);
+    else requireInstance(binding.images, ImageStore, `${what}.images`);
+  }
+  for (const [name, target] of Object.entries(options.into ?? {})) {
+    requireObject(target, `loop: into.${name}`, '{ store, offset? }');
+    requireInstance(target.store, RowStore, `loop: into.${name}.store`);
+  }
+  const { lr, onProgress, signal } = options;
+  if (lr !== undefined && typeof lr !== 'number' && !isTypedArray(lr, 'Float64Array'))
+    throw new UsageError(`loop: lr: expected a number or a Float64Array, got ${shown(lr)}`);
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw new UsageError(`loop: onProgress: expected a function, got ${shown(onProgress)}`);
+  requireSignal(signal, 'loop: signal');
 }
 
 /** Node list, fetchable names and inputs of a graph; 'module' markers become names and vanish. */
@@ -156,6 +185,8 @@ export class Program {
 
   /** @internal use `compile` */
   constructor(outputs: Record<string, Tensor>, options: CompileOptions) {
+    requireObject(outputs, 'compile: outputs', 'tensors by name');
+    requireObject(options, 'compile: options', 'an object');
     const { weights, precision = 'fp32', fuse = true, cudaGraph = true, train } = options;
     this.engine = options.engine ?? weights?.engine ?? Engine.default();
     if (weights && weights.engine !== this.engine)
@@ -175,16 +206,21 @@ export class Program {
    * @param options.fetch output names, module paths (`features.3`), or none for the compiled outputs
    * @param options.step number of steps already taken; seeds dropout together with `seed`
    */
-  run(
+  async run(
     feeds: Record<string, TensorData> = {},
     options: { fetch?: readonly string[]; lr?: number; step?: number; seed?: number } = {},
   ): Promise<Record<string, TensorData>> {
+    requireObject(feeds, 'run: feeds', '{ data, shape, dtype } by input name');
+    requireObject(options, 'run: options', 'an object');
     const { fetch, ...rest } = options;
+    if (fetch !== undefined && !Array.isArray(fetch))
+      throw new UsageError(`run: fetch: expected a list of names, got ${shown(fetch)}`);
     return settled(() => this.#native.run(feeds, fetch ? { ...rest, fetch: [...fetch] } : rest));
   }
 
   /** Many steps as one job on the engine thread, fed from native stores. */
   async loop(options: LoopOptions): Promise<LoopResult> {
+    checkLoop(options);
     const { order, batchSize, signal, onProgress, stack = [] } = options;
     signal?.throwIfAborted();
     const steps = Math.ceil(order.length / batchSize);
@@ -200,28 +236,28 @@ export class Program {
     for (const [name, { store, offset = 0 }] of Object.entries(options.into ?? {}))
       into[name] = { store: store.native, offset };
     const { finite, firstStep = 0, seed = 0, rows = [], progressMs = 100 } = options;
-    const job = checked(() =>
-      this.#native.loop(
-        {
-          order,
-          batchSize,
-          bind,
-          into,
-          firstStep,
-          seed,
-          stack,
-          rows,
-          progressMs,
-          ...(lr && { lr }),
-          ...(finite && { finite }),
-        },
-        onProgress && ((step, sums) => onProgress(step, Object.fromEntries(stack.map((name, i) => [name, sums[i]!])))),
-      ),
-    );
     const cancel = (): void => job.cancel();
+    let thrown: { error: unknown } | undefined;
+    const progress =
+      onProgress &&
+      ((step: number, sums: Float64Array): void => {
+        if (thrown) return;
+        try {
+          onProgress(step, Object.fromEntries(stack.map((name, i) => [name, sums[i]!])));
+        } catch (error) {
+          thrown = { error };
+          cancel();
+        }
+      });
+    const spec = { order, batchSize, bind, into, firstStep, seed, stack, rows, progressMs };
+    const job = checked(() =>
+      this.#native.loop({ ...spec, ...(lr && { lr }), ...(finite !== undefined && { finite }) }, progress),
+    );
     signal?.addEventListener('abort', cancel, { once: true });
     try {
-      return await settled(() => job.promise);
+      const result = await settled(() => job.promise);
+      if (thrown) throw thrown.error;
+      return result;
     } finally {
       signal?.removeEventListener('abort', cancel);
     }

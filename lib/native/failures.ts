@@ -8,7 +8,7 @@ interface NativeFailure {
 
 /** Turns what the addon threw (a plain Error carrying `nativeCode` and `nativePath`) into this package's classes. */
 export function fromNative(error: unknown): Error {
-  if (error instanceof Mnv2Error) return error;
+  if (error instanceof Mnv2Error || typeof error !== 'object' || error === null) return error as Error;
   const { message } = error as Error;
   const { nativeCode: code, nativePath: path } = error as NativeFailure;
   if (!code) return error as Error;

@@ -7,7 +7,8 @@ import { RowStore } from '../../dist/engine/rows.js';
 import { Weights } from '../../dist/engine/weights.js';
 import { sum } from '../../dist/graph/ops.js';
 import { input } from '../../dist/graph/tensor.js';
-import { BatchNorm2d, Conv2d, ReLU6 } from '../../dist/nn/layers.js';
+import { ReLU6 } from '../../dist/nn/activations.js';
+import { BatchNorm2d, Conv2d } from '../../dist/nn/layers.js';
 import { Sequential } from '../../dist/nn/module.js';
 
 /** Starts it and resolves once it has taken a step. `onProgress` is called every few milliseconds. */
