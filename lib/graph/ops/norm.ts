@@ -47,7 +47,7 @@ export function batchNorm2d(
  * by `weight` and shifted by `bias`, as PyTorch's layer_norm.
  * @param x [..., *shape]
  * @param shape the sizes of the dimensions normalised over
- * @param options.weight,options.bias of `shape`; a bias needs a weight
+ * @param options `weight` and `bias` of `shape`, a bias only with a weight; `eps` is added to the variance
  * @throws ShapeError when x does not end with `shape`
  * @example
  * import { constant, layerNorm } from 'mnv2-torch';
