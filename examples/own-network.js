@@ -35,8 +35,8 @@ class Small extends Module {
 }
 
 const out = process.argv[2] ?? mkdtempSync(path.join(os.tmpdir(), 'own-network-'));
-const data = await syntheticScenes({ size: 32, perClass: 20 });
-const trainer = new Trainer(new Small(data.classes.length), data, { epochs: 4, lr: 0.01, out });
+const data = await syntheticScenes({ size: 32, perClass: 10 });
+const trainer = new Trainer(new Small(data.classes.length), data, { epochs: 6, lr: 0.01, out });
 const { history, best } = await trainer.fit();
 for (const { epoch, train } of history) console.log(`epoch ${epoch}: loss ${train.loss.toFixed(3)}`);
 console.log(`best: ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}`);
