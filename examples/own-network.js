@@ -7,11 +7,9 @@ import path from 'node:path';
 import {
   BatchNorm2d,
   Classifier,
-  completeCheckpoint,
   Conv2d,
   GlobalAveragePool,
   Linear,
-  loadCheckpoint,
   Module,
   relu,
   syntheticScenes,
@@ -41,8 +39,7 @@ const { history, best } = await trainer.fit();
 for (const { epoch, train } of history) console.log(`epoch ${epoch}: loss ${train.loss.toFixed(3)}`);
 console.log(`best: ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}`);
 
-const checkpoint = completeCheckpoint(await loadCheckpoint(out), { model: new Small(data.classes.length) });
-const classifier = await Classifier.from(checkpoint);
+const classifier = await Classifier.load(out, { model: new Small(data.classes.length) });
 const teal =
   '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32"><rect width="32" height="32" fill="teal"/></svg>';
 const [first] = await classifier.classify(Buffer.from(teal), { topK: 1 });
