@@ -16,6 +16,7 @@ export interface BlockStyle {
 }
 
 const ACTIVATIONS = { relu: ReLU, relu6: ReLU6, hardswish: Hardswish };
+/** A name of an activation that blocks are built with. */
 export type Activation = keyof typeof ACTIVATIONS;
 
 /**
