@@ -121,7 +121,7 @@ async function divide(
     if (!allowOneClass) requireTrainable(split, dir);
     return split;
   }
-  const free = parts.includes('train') ? [...train] : [...rows];
+  const free = parts.some((p) => p !== '') ? [...train] : [...rows];
   if (allowOneClass) return { train: Int32Array.from(free), val, test, seed, ratio: 0 };
   const few = classes.filter((_, c) => free.filter((i) => labels[i] === c).length < 2);
   if (few.length > 0)
