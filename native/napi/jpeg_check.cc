@@ -34,7 +34,7 @@ class JpegCheck : public Napi::AsyncWorker {
 
 Napi::Value jpeg_damage_of(const Napi::CallbackInfo& info) {
   if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-    throw to_js_error(info.Env(), "USAGE", "jpegDamage: expected the encoded bytes as a Uint8Array", "");
+    throw to_js_error(info.Env(), {"USAGE", "jpegDamage: expected the encoded bytes as a Uint8Array"});
   auto* work = new JpegCheck(info.Env(), info[0].As<Napi::Uint8Array>());
   auto promise = work->promise.Promise();
   work->Queue();
