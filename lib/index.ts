@@ -78,6 +78,7 @@ export type { Uniform } from './random.js';
 export { Engine, type EngineOptions } from './engine/engine.js';
 export { ImageStore, type ImageStoreOptions } from './engine/images.js';
 export { RowStore } from './engine/rows.js';
+export { NamedTensors } from './engine/state.js';
 export { Weights, type NamedData, type WeightSource } from './engine/weights.js';
 export { compile, Program, type Binding, type CompileOptions, type LoopOptions } from './engine/program.js';
 export { splitFrozen, type Partition } from './graph/partition.js';

@@ -13,7 +13,7 @@ struct Failure : std::runtime_error {
   std::string path;  // module path of the node that was running, '' when none was
 };
 
-/** The exception being handled, as a Failure. Call inside a catch block. Defined in program.cc, which knows c10. */
+/** The exception being handled, as a Failure. Call inside a catch block. */
 Failure current_failure(const std::string& path = "");
 
 }  // namespace mnv2

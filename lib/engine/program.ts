@@ -16,6 +16,7 @@ import { RowStore } from './rows.js';
 import { checked, settled } from '../native/failures.js';
 import { isTypedArray, requireInstance, requireObject, requireSignal, requireWhole, shown } from './arguments.js';
 import { Engine } from './engine.js';
+import { NamedTensors } from './state.js';
 import type { Weights } from './weights.js';
 import { topological } from '../graph/order.js';
 import { evaluateWith, type Tensor } from '../graph/tensor.js';
@@ -181,6 +182,13 @@ export class Program {
   readonly engine: Engine;
   /** the inputs a run must feed, by name */
   readonly inputs: ReadonlyMap<string, Tensor>;
+  /**
+   * What a training program remembers from step to step besides the weights: `optimizer.<parameter>.<slot>` (sgd and
+   * rmsprop: `momentum`, where it is above 0; rmsprop: `squareAverage`; adam, adamw: `firstMoment`, `secondMoment`),
+   * zeros before the first step, and `optimizer.updates`, their number. Written to a program compiled alike, with the
+   * same weights, its next step is bit for bit the one this program would have taken. Empty without `train`.
+   */
+  readonly state: NamedTensors;
   readonly #native: NativeProgram;
 
   /** @internal use `compile` */
@@ -195,8 +203,9 @@ export class Program {
     this.inputs = inputs;
     const spec: ProgramSpec = { nodes, names, outputs: Object.keys(outputs), precision, fuse, cudaGraph };
     if (train) spec.train = { loss: train.loss, parameters: [...train.parameters], optimizer: train.optimizer };
-    const store = weights?.native ?? checked(() => new (native().Weights)(this.engine.native));
+    const store = weights?.native ?? checked(() => new (native().NamedTensors)(this.engine.native));
     this.#native = checked(() => new (native().Program)(this.engine.native, store, spec));
+    this.state = new NamedTensors(this.engine, this.#native.state);
   }
 
   /**

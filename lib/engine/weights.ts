@@ -1,13 +1,10 @@
 // Weights: named parameters and buffers on an engine's device.
-import { checked, settled } from '../native/failures.js';
+import { checked } from '../native/failures.js';
 import { native } from '../native/load.js';
-import type { NativeWeights, TensorData } from '../native/wire.js';
 import { Engine } from './engine.js';
+import { NamedTensors, type NamedData } from './state.js';
 
-/** A tensor of a model, by its name. */
-export interface NamedData extends TensorData {
-  name: string;
-}
+export type { NamedData } from './state.js';
 
 /** What Weights needs to know of a model: the name, shape and first value of each parameter and buffer. */
 export interface WeightSource {
@@ -16,12 +13,12 @@ export interface WeightSource {
 }
 
 /** Named parameters and buffers on an engine's device, shared by the programs compiled with them. */
-export class Weights {
-  /** @internal */
-  readonly native: NativeWeights;
-
-  private constructor(readonly engine: Engine) {
-    this.native = checked(() => new (native().Weights)(engine.native));
+export class Weights extends NamedTensors {
+  private constructor(engine: Engine) {
+    super(
+      engine,
+      checked(() => new (native().NamedTensors)(engine.native)),
+    );
   }
 
   /**
@@ -39,27 +36,18 @@ export class Weights {
     return weights;
   }
 
-  /** Creates or overwrites tensors by name. Overwriting with another shape is an error. */
-  set(entries: readonly NamedData[]): Promise<void> {
-    return settled(() =>
-      this.native.set(entries.map(({ name, data, shape, dtype }) => ({ name, data, shape, dtype }))),
-    );
-  }
-  /** Values by name, float32 for floating-point tensors. */
-  async get(names: readonly string[] = this.names()): Promise<Map<string, TensorData>> {
-    const values = await settled(() => this.native.get([...names]));
-    return new Map(names.map((name, i) => [name, values[i]!]));
-  }
-  /** Names of all tensors, in the order they were first set. */
-  names(): string[] {
-    return this.native.names();
-  }
-  /** Frees the memory after jobs already queued. Idempotent; later calls throw. */
-  dispose(): void {
-    this.native.dispose();
-  }
-  /** `using` calls dispose(). */
-  [Symbol.dispose](): void {
-    this.dispose();
+  /**
+   * A copy on the same device, which does not change with these.
+   * @example
+   * import { Linear, Weights } from 'mnv2-torch';
+   * const weights = await Weights.init(new Linear(3, 2));
+   * const best = await weights.copy();
+   * await weights.copyFrom(best); // and back
+   * console.log(best.names()); // ['weight', 'bias']
+   */
+  async copy(): Promise<Weights> {
+    const copy = new Weights(this.engine);
+    await copy.copyFrom(this);
+    return copy;
   }
 }

@@ -1,6 +1,7 @@
 // Classifier: a trained model that answers for photos. Owns the batching of concurrent questions.
 import { DataError, UsageError } from '../errors.js';
 import { decodeImage } from '../data/decode.js';
+import { inferenceBatch } from '../engine/batch-size.js';
 import { ImageStore } from '../engine/images.js';
 import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
@@ -45,8 +46,8 @@ interface Question {
   fail: (error: unknown) => void;
 }
 
-/** Images one run takes at most; above, throughput does not grow (bench row 4). */
-const MOST = 16;
+/** Images one run takes at most, on a card too: each size is a graph of its own there. */
+const MOST = inferenceBatch('cpu');
 /** Pictures of a list decoded ahead of the network. */
 const AHEAD = 32;
 const ROWS = Int32Array.from({ length: MOST }, (_, i) => i);

@@ -1,5 +1,6 @@
 // Figures of a trained model on images: accuracy, per-class precision and recall, confusion. Owns no files.
 import { UsageError } from '../errors.js';
+import { inferenceBatch } from '../engine/batch-size.js';
 import type { ImageStore } from '../engine/images.js';
 import { compile } from '../engine/program.js';
 import { argmax, softmax } from '../graph/ops.js';
@@ -101,7 +102,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const image = input('image', [-1, 3, size, size]);
   const logits = evaluating(checkpoint.model, (model) => model.call(image));
   using program = compile({ probability: softmax(logits), predicted: argmax(logits) }, { weights, precision });
-  const batchSize = engine.device === 'cpu' ? 16 : 64;
+  const batchSize = inferenceBatch(engine.device);
   const { rows } = await program.loop({
     order: indices,
     batchSize,

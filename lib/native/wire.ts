@@ -127,9 +127,10 @@ export interface DepthwiseTimes {
   /** as CUDA graphs: none of the host's time is in them */
   captured: boolean;
 }
-export interface NativeWeights {
+export interface NativeNamedTensors {
   set(entries: { name: string; data: HostArray; shape: readonly number[]; dtype: DType }[]): Promise<void>;
   get(names: string[]): Promise<TensorData[]>;
+  copyFrom(other: NativeNamedTensors): Promise<void>;
   names(): string[];
   dispose(): void;
 }
@@ -141,6 +142,8 @@ export interface NativeRowStore {
   dispose(): void;
 }
 export interface NativeProgram {
+  /** what the optimizer remembers: a new handle at every look */
+  readonly state: NativeNamedTensors;
   run(
     feeds: Record<string, TensorData>,
     options: { fetch?: string[]; lr?: number; step?: number; seed?: number },
@@ -190,12 +193,12 @@ export interface Native {
   cudaDevices(): { index: number; name: string; capability: string; memory: number; driver: string }[];
   opNames(): string[];
   Engine: new (options: { device: string; threads: number }) => NativeEngine;
-  Weights: new (engine: NativeEngine) => NativeWeights;
+  NamedTensors: new (engine: NativeEngine) => NativeNamedTensors;
   RowStore: new (
     engine: NativeEngine,
     options: { rows: number; shape: readonly number[]; dtype: DType },
   ) => NativeRowStore;
-  Program: new (engine: NativeEngine, weights: NativeWeights, spec: ProgramSpec) => NativeProgram;
+  Program: new (engine: NativeEngine, weights: NativeNamedTensors, spec: ProgramSpec) => NativeProgram;
   ImageStore: new (options: {
     count: number;
     height: number;

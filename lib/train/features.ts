@@ -1,6 +1,7 @@
 // The frozen prefix's outputs, computed once per image and view and kept on the device. Owns the stores.
 import os from 'node:os';
 import { UsageError } from '../errors.js';
+import { inferenceBatch } from '../engine/batch-size.js';
 import type { ImageStore } from '../engine/images.js';
 import type { NativeAugment } from '../native/wire.js';
 import { RowStore } from '../engine/rows.js';
@@ -21,8 +22,6 @@ export interface FeatureOptions {
 
 /** Batches a chunk: few, to follow the decoder closely. */
 const CHUNK = 4;
-/** Fastest batch for fused inference on the CPU: its activations stay in the cache (bench row 4). A card wants more (not measured). */
-const batchOn = (device: string): number => (device === 'cpu' ? 16 : 64);
 
 /** Bytes the features of `count` images in `views` + 1 versions take. */
 export function featureBytes(
@@ -53,7 +52,7 @@ export class FrozenFeatures {
       this.#stores[name] = new RowStore(weights.engine, { rows: count * (views + 1), shape: t.shape.slice(1), dtype });
     }
     this.#program = compile(prefix, { weights, precision });
-    this.#batch = batchOn(weights.engine.device);
+    this.#batch = inferenceBatch(weights.engine.device);
   }
 
   get bytes(): number {

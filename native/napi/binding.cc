@@ -10,7 +10,7 @@
 #include "device/device.h"
 #include "napi/engine.h"
 #include "napi/images.h"
-#include "exec/infer.h"
+#include "exec/steps/fused_convolution.h"
 #include "exec/program.h"
 #include "exec/timing.h"
 
@@ -140,29 +140,44 @@ EngineWrap* engine_of(const Napi::Value& value) {
   return EngineWrap::Unwrap(value.As<Napi::Object>());
 }
 
-class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
+class NamedTensorsWrap;
+NamedTensorsWrap* named_tensors_of(const Napi::Value& value);
+
+class NamedTensorsWrap : public Napi::ObjectWrap<NamedTensorsWrap> {
  public:
-  std::shared_ptr<WeightStore> core;
+  std::shared_ptr<NamedTensors> core;
   std::shared_ptr<Engine> engine;
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
-        env, "Weights",
-        {InstanceMethod("set", &WeightsWrap::set), InstanceMethod("get", &WeightsWrap::get),
-         InstanceMethod("names", &WeightsWrap::names), InstanceMethod("dispose", &WeightsWrap::dispose)});
+        env, "NamedTensors",
+        {InstanceMethod("set", &NamedTensorsWrap::set), InstanceMethod("get", &NamedTensorsWrap::get),
+         InstanceMethod("names", &NamedTensorsWrap::names),
+         InstanceMethod("copyFrom", &NamedTensorsWrap::copy_from), InstanceMethod("dispose", &NamedTensorsWrap::dispose)});
   }
 
-  explicit WeightsWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<WeightsWrap>(info) {
+  /** Of an engine: an empty set that takes any names. Or an External: a Handle on a program's. */
+  struct Handle {
+    std::shared_ptr<NamedTensors> core;
+    std::shared_ptr<Engine> engine;
+  };
+  explicit NamedTensorsWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NamedTensorsWrap>(info) {
     guarded(info.Env(), [&] {
+      if (info[0].IsExternal()) {
+        const auto* handle = info[0].As<Napi::External<Handle>>().Data();
+        core = handle->core;
+        engine = handle->engine;
+        return;
+      }
       auto* wrap = engine_of(info[0]);
       engine = wrap->core;
-      core = std::make_shared<WeightStore>(wrap->device);
+      core = std::make_shared<NamedTensors>(wrap->device);
     });
   }
 
   Napi::Value set(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      alive(core, "Weights");
+      alive(core, "set of named tensors");
       auto list = info[0].As<Napi::Array>();
       std::vector<std::pair<std::string, at::Tensor>> entries;
       for (uint32_t i = 0; i < list.Length(); i++) {
@@ -178,7 +193,7 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
   }
   Napi::Value get(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      alive(core, "Weights");
+      alive(core, "set of named tensors");
       return engine->submit(info.Env(), [core = core, names = strings_from(info[0])]() -> Settle {
         std::vector<at::Tensor> values;
         for (const auto& name : names) values.push_back(host_form(core->get(name)));
@@ -190,9 +205,21 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
       });
     });
   }
+  Napi::Value copy_from(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      alive(core, "set of named tensors");
+      auto* from = named_tensors_of(info[0]);
+      alive(from->core, "set of named tensors");
+      if (from->engine != engine) throw Failure("USAGE", "copyFrom: the tensors belong to another engine");
+      return engine->submit(info.Env(), [core = core, from = from->core]() -> Settle {
+        core->copy_from(*from);
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
+    });
+  }
   Napi::Value names(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const auto names = alive(core, "Weights")->names();
+      const auto names = alive(core, "set of named tensors")->names();
       auto out = Napi::Array::New(info.Env(), names.size());
       for (uint32_t i = 0; i < names.size(); i++) out.Set(i, Napi::String::New(info.Env(), names[i]));
       return out;
@@ -200,6 +227,12 @@ class WeightsWrap : public Napi::ObjectWrap<WeightsWrap> {
   }
   void dispose(const Napi::CallbackInfo&) { core.reset(); }
 };
+
+NamedTensorsWrap* named_tensors_of(const Napi::Value& value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(data_of(value.Env()).named_tensors.Value()))
+    throw Failure("USAGE", "expected Weights, or the state of a program");
+  return NamedTensorsWrap::Unwrap(value.As<Napi::Object>());
+}
 
 class RowStoreWrap : public Napi::ObjectWrap<RowStoreWrap> {
  public:
@@ -281,7 +314,7 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "Program",
-        {InstanceMethod("run", &ProgramWrap::run), InstanceMethod("loop", &ProgramWrap::loop),
+        {InstanceAccessor("state", &ProgramWrap::state, nullptr), InstanceMethod("run", &ProgramWrap::run), InstanceMethod("loop", &ProgramWrap::loop),
          InstanceMethod("plan", &ProgramWrap::plan), InstanceMethod("cudaGraph", &ProgramWrap::cuda_graph),
          InstanceMethod("dispose", &ProgramWrap::dispose)});
   }
@@ -290,15 +323,19 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
     guarded(info.Env(), [&] {
       auto* wrap = engine_of(info[0]);
       engine = wrap->core;
-      if (!info[1].IsObject() || !info[1].As<Napi::Object>().InstanceOf(data_of(info.Env()).weights.Value())) {
-        throw Failure("USAGE", "compile: expected Weights");
-      }
-      auto* weights = WeightsWrap::Unwrap(info[1].As<Napi::Object>());
-      alive(weights->core, "Weights");
+      auto* weights = named_tensors_of(info[1]);
+      alive(weights->core, "set of named tensors");
       if (weights->engine != engine) throw Failure("USAGE", "compile: the weights belong to another engine");
       auto graph = graph_from(info[2].As<Napi::Object>());
       link(graph);
       core = std::make_shared<ProgramCore>(std::move(graph), weights->core);
+    });
+  }
+
+  Napi::Value state(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      NamedTensorsWrap::Handle handle{alive(core, "Program")->state(), engine};
+      return data_of(info.Env()).named_tensors.New({Napi::External<NamedTensorsWrap::Handle>::New(info.Env(), &handle)});
     });
   }
 
@@ -349,10 +386,10 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
       return b;
     }
     b.images = image_store_from(spec.Get("images"));
-    b.preprocess = preprocess_from(spec);
-    if (spec.Get("augment").IsObject()) b.augment = augment_from(spec.Get("augment"));
-    b.seed = static_cast<uint64_t>(number_at(spec, "seed"));
-    b.epoch = static_cast<uint64_t>(number_at(spec, "epoch"));
+    b.recipe.preprocess = preprocess_from(spec);
+    if (spec.Get("augment").IsObject()) b.recipe.augment = augment_from(spec.Get("augment"));
+    b.recipe.seed = static_cast<uint64_t>(number_at(spec, "seed"));
+    b.recipe.epoch = static_cast<uint64_t>(number_at(spec, "epoch"));
     return b;
   }
 
@@ -547,7 +584,7 @@ void register_bindings(Napi::Env env, Napi::Object exports, AddonData& data) {
     exports.Set(name, constructor);
   };
   add("Engine", EngineWrap::define(env), data.engine);
-  add("Weights", WeightsWrap::define(env), data.weights);
+  add("NamedTensors", NamedTensorsWrap::define(env), data.named_tensors);
   add("RowStore", RowStoreWrap::define(env), data.row_store);
   add("Program", ProgramWrap::define(env), data.program);
   exports.Set("opNames", Napi::Function::New(env, op_list));

@@ -8,7 +8,7 @@ namespace mnv2 {
 
 /** Per environment, so that worker threads and repeated loads do not meet. */
 struct AddonData {
-  Napi::FunctionReference engine, weights, row_store, program;
+  Napi::FunctionReference engine, named_tensors, row_store, program;
   Engines engines;
 };
 

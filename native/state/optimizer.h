@@ -1,28 +1,57 @@
-// Optimizer: one update of a list of parameters in place. The learning rate comes with each step.
+// Optimizer: one update of named parameters in place. What it remembers from step to step (moments, the number of
+// updates) are named tensors: written to another optimizer of the same kind, they make its next update the same.
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "graph/graph.h"
+#include "state/named_tensors.h"
 
 namespace mnv2 {
 
 class Optimizer {
  public:
-  Optimizer(OptimizerSpec spec, std::vector<at::Tensor> parameters);
+  struct Parameter {
+    std::string name;
+    std::vector<int64_t> shape;
+    at::ScalarType dtype;
+  };
+  Optimizer(OptimizerSpec spec, const std::vector<Parameter>& parameters, std::shared_ptr<NamedTensors> weights);
 
-  /** `gradients[i]` belongs to parameter i; an undefined one leaves its parameter alone. */
-  void step(const std::vector<at::Tensor>& gradients, double lr);
-  /** The same with learning rate and step count on the device, so that it can be captured in a CUDA graph. */
-  void step_on_device(const std::vector<at::Tensor>& gradients, const at::Tensor& lr, const at::Tensor& count);
+  /** `optimizer.<parameter>.<slot>` for each parameter and slot, and `optimizer.updates`, an int64 on the host. */
+  const std::shared_ptr<NamedTensors> state;
+  const std::vector<std::string>& names() const { return names_; }
+
+  /** The learning rate of the next update. */
+  void announce(double lr);
+  /**
+   * `gradients[i]` belongs to parameter i; an undefined one leaves its parameter alone. On a device rate and count are
+   * read there, so that the update can be captured in a CUDA graph.
+   */
+  void update(const std::vector<at::Tensor>& gradients);
+  /** After an update, replayed ones included. */
+  void count();
 
  private:
-  OptimizerSpec spec_;
-  std::vector<at::Tensor> parameters_;
-  std::vector<at::Tensor> first_, second_;  // momentum or first moment; square average
-  int64_t count_ = 0;
+  /** A parameter and what is remembered of it; undefined where the optimizer has no such slot. */
+  struct Slots {
+    at::Tensor parameter, momentum, square;
+  };
+  int64_t& updates();
+  void on_host(Slots& slots, const at::Tensor& gradient) const;
+  void on_device(Slots& slots, const at::Tensor& gradient) const;
+
+  const OptimizerSpec spec_;
+  const std::shared_ptr<NamedTensors> weights_;
+  std::vector<std::string> names_;
+  std::string momentum_, square_;  // what the slots are called; empty: there is none
+  std::vector<Slots> slots_;       // of each parameter, from the first update on: entries stay where they are
+  double rate_ = 0;
+  int64_t step_ = 0;                      // number of the update under way, from 1
+  at::Tensor device_rate_, device_step_;  // the same on a device
 };
 
 }  // namespace mnv2

@@ -1,0 +1,25 @@
+// From images of a store to a batch: gathered, augmented, normalised. One way for training, evaluation, caching and
+// answering single questions. Free of torch and of N-API.
+#pragma once
+#include <optional>
+
+#include "data/images.h"
+#include "kernels/loops.h"
+
+namespace mnv2 {
+
+/** What is done to an image on its way into a batch. */
+struct ImageRecipe {
+  Preprocess preprocess{};
+  std::optional<Augment> augment;
+  uint64_t seed = 0, epoch = 0;  // of the augmentation's draws
+};
+
+/**
+ * Images order[0 .. count) of the store as [count, height, width, channels] floats, which are the memory of a
+ * channels_last [N, C, H, W] tensor. What becomes of an image depends on its number, not on its place in the batch.
+ */
+void load_batch(const ImageStore& store, const ImageRecipe& recipe, const int32_t* order, int64_t count, float* out,
+                const Parallel& parallel);
+
+}  // namespace mnv2

@@ -1,0 +1,190 @@
+// ProgramCore::loop: steps over the examples of an order, what they return, and when they end. See program.h.
+#include "exec/loop.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "autograd/fused.h"
+#include "device/device.h"
+#include "exec/device_loop.h"
+#include "exec/program.h"
+
+#ifdef MNV2_CUDA
+#include "state/resident_cuda.h"
+#endif
+
+namespace mnv2 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/** The stacked scalars of a loop's steps. They stay on the device until somebody looks: reading waits for the step. */
+class Record {
+ public:
+  Record(int64_t scalars, int64_t steps, int finite, at::Device device)
+      : sums(scalars),
+        values_(at::zeros({scalars, steps}, at::TensorOptions().dtype(at::kDouble).device(device))),
+        finite_(finite) {}
+
+  std::vector<double> sums;  // of the steps looked at
+
+  void put(int64_t scalar, const at::Tensor& value) { values_[scalar][steps_].copy_(value); }
+  void end_step() { steps_++; }
+  /** Reads the steps since the last look; the first whose `finite` scalar is not, else -1. */
+  int64_t look() {
+    const auto fresh = values_.slice(1, seen_, steps_).to(at::kCPU).contiguous();
+    const double* numbers = fresh.data_ptr<double>();
+    const int64_t count = fresh.size(1);
+    for (int64_t s = 0; s < count; s++) {
+      for (size_t i = 0; i < sums.size(); i++) sums[i] += numbers[i * count + s];
+      if (finite_ >= 0 && !std::isfinite(numbers[finite_ * count + s])) return seen_ + s;
+    }
+    seen_ = steps_;
+    return -1;
+  }
+  std::vector<std::vector<double>> numbers() const {
+    const auto all = values_.slice(1, 0, steps_).to(at::kCPU).contiguous();
+    std::vector<std::vector<double>> out;
+    for (size_t i = 0; i < sums.size(); i++) {
+      const double* row = all.data_ptr<double>() + i * steps_;
+      out.emplace_back(row, row + steps_);
+    }
+    return out;
+  }
+
+ private:
+  at::Tensor values_;  // [scalar, step]
+  const int finite_;
+  int64_t steps_ = 0, seen_ = 0;
+};
+
+at::Tensor index_tensor(const std::vector<int32_t>& order, at::Device device) {
+  auto index = at::empty({static_cast<int64_t>(order.size())}, at::kLong);
+  std::copy(order.begin(), order.end(), index.data_ptr<int64_t>());
+  return index.to(device);
+}
+
+}  // namespace
+
+/** `order` is on the host, `index` the same numbers on the program's device. May be written into `into`, if that is
+ * defined. */
+at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index,
+                                 [[maybe_unused]] const at::Tensor& into) {
+  if (b.rows) return b.rows->gather(b.offset ? index + b.offset : index);
+  const auto& s = *b.images;
+  const int64_t count = index.numel();
+#ifdef MNV2_CUDA
+  if (b.on_device && count <= DeviceImages::kMost) {
+    const auto& r = b.recipe;
+    return b.on_device->batch(s, order, index, r.preprocess, r.augment ? &*r.augment : nullptr, r.seed, r.epoch,
+                              graph.bf16 ? at::kBFloat16 : at::kFloat, into);
+  }
+#endif
+  auto options = at::TensorOptions().dtype(at::kFloat).pinned_memory(weights->device.is_cuda());
+  auto batch = at::empty({count, s.height(), s.width(), s.channels()}, options);  // [N, H, W, C]
+  load_batch(s, b.recipe, order, count, batch.data_ptr<float>(), parallel());
+  return batch.permute({0, 3, 1, 2}).to(weights->device, /*non_blocking=*/true);  // [N, C, H, W], channels_last
+}
+
+/** Step `step` of the loop, on its part of the order; on CUDA through a graph where steps repeat. */
+std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind,
+                                               const at::Tensor& index, int64_t step, const RunContext& context) {
+  const auto lr = spec.lr.empty() ? std::nullopt : std::optional<double>(spec.lr[step]);
+  const int32_t* rows = spec.order.data() + step * spec.batch_size;
+  seed_device(plan, context);
+#ifdef MNV2_CUDA
+  const int64_t count = index.numel();
+  if (weights->device.is_cuda() && graph.cuda_graph && count == spec.batch_size) {
+    std::vector<int64_t> shapes{count};
+    for (const auto& [name, b] : bind) {
+      const auto row = b.rows ? b.rows->values.sizes().slice(1).vec()
+                              : std::vector<int64_t>{b.images->channels(), b.images->height(), b.images->width()};
+      shapes.insert(shapes.end(), row.begin(), row.end());
+    }
+    auto& kept = device_loop(plan, shapes);
+    for (const auto& [name, binding] : bind) {
+      auto& still = kept.feeds[name];
+      const auto batch = batch_of(binding, rows, index, still);
+      if (!still.defined())
+        still = batch;
+      else if (!batch.is_same(still))
+        still.copy_(batch, /*non_blocking=*/true);
+    }
+    return graph_step(plan, kept, context, lr);
+  }
+#endif
+  Feeds feeds;
+  for (const auto& [name, binding] : bind) feeds[name] = batch_of(binding, rows, index, {});
+  return execute(plan, feeds, context, lr);
+}
+
+LoopResult ProgramCore::loop(const LoopSpec& spec, const std::function<bool()>& stop, const Progress& progress) {
+  const auto start = Clock::now();
+  auto reported = start;
+  const int64_t total = static_cast<int64_t>(spec.order.size()), steps = spec.steps();
+  const bool train = !spec.lr.empty();
+  if (train && graph.loss < 0)
+    throw Failure("USAGE", "loop: learning rates were given to a program compiled without `train`");
+  std::vector<int> fetch = spec.stack;
+  fetch.insert(fetch.end(), spec.rows.begin(), spec.rows.end());
+  for (const auto& into : spec.into) fetch.push_back(into.node);
+  auto& plan = plan_for(fetch, train);
+
+  LoopResult result;
+  std::vector<std::vector<at::Tensor>> collected(spec.rows.size());
+  const auto device = weights->device;
+  auto bind = spec.bind;
+#ifdef MNV2_CUDA
+  for (auto& [name, b] : bind) {
+    if (device.is_cuda() && b.images) b.on_device = DeviceImages::of(b.images, device);
+  }
+#endif
+  cuda_graph_.clear();
+  const auto order = index_tensor(spec.order, device);
+  Record record(static_cast<int64_t>(spec.stack.size()), steps, spec.finite, device);
+  for (int64_t s = 0; s < steps && result.diverged < 0; s++) {
+    if (stop()) {
+      result.stopped = true;
+      break;
+    }
+    const int64_t first = s * spec.batch_size, count = std::min(spec.batch_size, total - first);
+    const auto index = order.slice(0, first, first + count);
+    RunContext context;
+    context.bf16 = graph.bf16;
+    context.seed = spec.seed;
+    context.step = spec.first_step + s;
+    const auto values = loop_step(plan, spec, bind, index, s, context);
+
+    size_t at = 0;
+    for (size_t i = 0; i < spec.stack.size(); i++) record.put(i, values[at++]);
+    record.end_step();
+    // A captured step overwrites its outputs: what is kept is copied.
+    for (auto& rows : collected) rows.push_back(values[at++].to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
+    for (const auto& into : spec.into) into.store->scatter(into.offset ? index + into.offset : index, values[at++]);
+    result.steps++;
+    result.examples += count;
+    const bool report = progress && seconds_since(reported) * 1000 >= spec.progress_ms;
+    // Reading is free on the CPU; on a device it waits, so only with a report, or now and then to notice divergence.
+    if (device.is_cpu() || report || s % 64 == 63) result.diverged = record.look();
+    if (report && result.diverged < 0) {
+      reported = Clock::now();
+      progress(result.steps, record.sums);
+    }
+  }
+  if (result.diverged < 0) result.diverged = record.look();
+  result.stack = record.numbers();
+  for (auto& rows : collected) {
+    if (!rows.empty()) result.rows.push_back(at::cat(rows, 0));
+  }
+  synchronize(device);  // what was written to stores is there
+  result.seconds = seconds_since(start);
+  result.cuda_graph = cuda_graph_;
+  return result;
+}
+
+}  // namespace mnv2
