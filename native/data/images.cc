@@ -12,26 +12,19 @@
 #include <cstring>
 #include <vector>
 
+#include "data/random.h"
 #include "errors.h"
 #include "kernels/loops.h"
 
 namespace mnv2 {
 namespace {
 
-// splitmix64's finaliser (Steele, Lea, Flood 2014): a bijection that spreads every input bit over the output.
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
-
 /** Counter-based random numbers: number `slot` of one image in one epoch. */
 struct Stream {
   uint64_t key;
   Stream(uint64_t seed, uint64_t epoch, int64_t index)
-      : key(mix(mix(mix(seed) ^ epoch) ^ static_cast<uint64_t>(index))) {}
-  uint64_t bits(uint64_t slot) const { return mix(key ^ mix(slot)); }
+      : key(splitmix(splitmix(splitmix(seed) ^ epoch) ^ static_cast<uint64_t>(index))) {}
+  uint64_t bits(uint64_t slot) const { return splitmix(key ^ splitmix(slot)); }
   /** uniform in [low, high) */
   float between(uint64_t slot, float low, float high) const {
     return low + (high - low) * static_cast<float>(static_cast<double>(bits(slot) >> 11) * 0x1p-53);
@@ -406,7 +399,7 @@ uint64_t ImageStore::hash(int64_t index) const {
   std::memset(words, 0, 32);
   std::memcpy(words, in + i, image_bytes_ - i);
   uint64_t result = static_cast<uint64_t>(image_bytes_);
-  for (int k = 0; k < 4; k++) result = mix(result ^ fold(lanes[k], words[k]));
+  for (int k = 0; k < 4; k++) result = splitmix(result ^ fold(lanes[k], words[k]));
   return result;
 }
 

@@ -9,6 +9,9 @@
 #include <utility>
 
 #include "autograd/fused.h"
+#include "data/random.h"
+#include "graph/dtype.h"
+#include "graph/padding.h"
 
 namespace mnv2 {
 namespace {
@@ -16,15 +19,6 @@ namespace {
 using Inputs = std::vector<at::Tensor>;
 
 at::Tensor optional_input(const Inputs& in, size_t i) { return i < in.size() ? in[i] : at::Tensor(); }
-
-at::ScalarType scalar_type(const std::string& name) {
-  static const std::map<std::string, at::ScalarType> types = {
-      {"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16}, {"int64", at::kLong},
-      {"int32", at::kInt},     {"uint8", at::kByte},     {"bool", at::kBool}};
-  auto found = types.find(name);
-  if (found == types.end()) throw Failure("NATIVE", "unknown dtype '" + name + "'");
-  return found->second;
-}
 
 at::Tensor in_bf16(const at::Tensor& x, const RunContext& context) {
   return context.bf16 && x.defined() && x.scalar_type() == at::kFloat ? x.to(at::kBFloat16) : x;
@@ -100,10 +94,7 @@ at::Tensor dropout(const Inputs& in, const Attrs& a, const RunContext& c) {
   if (in[0].is_cuda()) {  // the default generator, seeded from (seed, step) before each step: graphs can capture it
     mask = at::empty_like(in[0]).bernoulli_(keep);
   } else {
-    // One odd multiplier a coordinate keeps (seed, step, node) triples apart.
-    const uint64_t seed = (c.seed + 1) * 0x9E3779B97F4A7C15ull ^ (c.step + 1) * 0xC2B2AE3D27D4EB4Full ^
-                          (c.node + 1) * 0x165667B19E3779F9ull;
-    auto generator = at::detail::createCPUGenerator(seed);
+    auto generator = at::detail::createCPUGenerator(op_seed(c.seed, c.step, c.node));
     mask = at::empty_like(in[0]).bernoulli_(keep, generator);
   }
   return in[0] * mask.div_(keep);
@@ -190,7 +181,7 @@ at::Tensor avg_pool(const Inputs& in, const Attrs& a, const RunContext&) {
   return at::avg_pool2d(in[0], a.integers("kernel"), a.integers("stride"), a.integers("padding"));
 }
 
-at::Tensor cast(const Inputs& in, const Attrs& a, const RunContext&) { return in[0].to(scalar_type(a.text("dtype"))); }
+at::Tensor cast(const Inputs& in, const Attrs& a, const RunContext&) { return in[0].to(dtype_from(a.text("dtype"))); }
 
 at::Tensor clamp(const Inputs& in, const Attrs& a, const RunContext&) {
   return hardtanh(in[0], a.number("min"), a.number("max"));
@@ -294,10 +285,8 @@ at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const at::
   auto input = x, kernel = weight;
   std::vector<int64_t> pads = {p[0], p[2]};
   if (p[0] != p[1] || p[2] != p[3]) {
-    if (groups > 1 && p[1] == p[0] + 1 && p[3] == p[2] + 1 && dilation[0] == 1 && dilation[1] == 1) {
-      // TF SAME at stride 2: a filter with a leading row and column of zeros and one more pixel of symmetric padding
-      // computes the same sums and spares a padded copy of the whole feature map.
-      kernel = at::constant_pad_nd(weight, {1, 0, 1, 0}, 0);
+    if (groups > 1 && shifts_into_filter(p, dilation)) {
+      kernel = shifted_filter(weight);
       pads = {p[1], p[3]};
     } else {
       input = at::constant_pad_nd(x, {p[2], p[3], p[0], p[1]}, 0);

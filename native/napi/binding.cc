@@ -152,8 +152,8 @@ class NamedTensorsWrap : public Napi::ObjectWrap<NamedTensorsWrap> {
     return DefineClass(
         env, "NamedTensors",
         {InstanceMethod("set", &NamedTensorsWrap::set), InstanceMethod("get", &NamedTensorsWrap::get),
-         InstanceMethod("names", &NamedTensorsWrap::names),
-         InstanceMethod("copyFrom", &NamedTensorsWrap::copy_from), InstanceMethod("dispose", &NamedTensorsWrap::dispose)});
+         InstanceMethod("names", &NamedTensorsWrap::names), InstanceMethod("copyFrom", &NamedTensorsWrap::copy_from),
+         InstanceMethod("dispose", &NamedTensorsWrap::dispose)});
   }
 
   /** Of an engine: an empty set that takes any names. Or an External: a Handle on a program's. */
@@ -314,9 +314,9 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "Program",
-        {InstanceAccessor("state", &ProgramWrap::state, nullptr), InstanceMethod("run", &ProgramWrap::run), InstanceMethod("loop", &ProgramWrap::loop),
-         InstanceMethod("plan", &ProgramWrap::plan), InstanceMethod("cudaGraph", &ProgramWrap::cuda_graph),
-         InstanceMethod("dispose", &ProgramWrap::dispose)});
+        {InstanceAccessor("state", &ProgramWrap::state, nullptr), InstanceMethod("run", &ProgramWrap::run),
+         InstanceMethod("loop", &ProgramWrap::loop), InstanceMethod("plan", &ProgramWrap::plan),
+         InstanceMethod("cudaGraph", &ProgramWrap::cuda_graph), InstanceMethod("dispose", &ProgramWrap::dispose)});
   }
 
   explicit ProgramWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramWrap>(info) {
@@ -335,7 +335,8 @@ class ProgramWrap : public Napi::ObjectWrap<ProgramWrap> {
   Napi::Value state(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       NamedTensorsWrap::Handle handle{alive(core, "Program")->state(), engine};
-      return data_of(info.Env()).named_tensors.New({Napi::External<NamedTensorsWrap::Handle>::New(info.Env(), &handle)});
+      return data_of(info.Env())
+          .named_tensors.New({Napi::External<NamedTensorsWrap::Handle>::New(info.Env(), &handle)});
     });
   }
 

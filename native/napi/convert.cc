@@ -8,14 +8,6 @@
 namespace mnv2 {
 namespace {
 
-struct DType {
-  const char* name;
-  at::ScalarType type;
-};
-constexpr DType kTypes[] = {{"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
-                            {"int64", at::kLong},    {"int32", at::kInt},      {"uint8", at::kByte},
-                            {"bool", at::kBool}};
-
 [[noreturn]] void refuse(const std::string& what, const std::string& expected) {
   throw Failure("USAGE", what + ": expected " + expected);
 }
@@ -89,20 +81,6 @@ Node node_from(const Napi::Object& spec, size_t index) {
 }
 
 }  // namespace
-
-at::ScalarType dtype_from(const std::string& name) {
-  for (const auto& t : kTypes) {
-    if (name == t.name) return t.type;
-  }
-  refuse("dtype", "float32, float64, bfloat16, int64, int32, uint8 or bool, got '" + name + "'");
-}
-
-const char* dtype_name(at::ScalarType dtype) {
-  for (const auto& t : kTypes) {
-    if (dtype == t.type) return t.name;
-  }
-  return "unknown";
-}
 
 double number_at(const Napi::Object& object, const char* key) {
   auto value = object.Get(key);

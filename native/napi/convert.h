@@ -3,12 +3,10 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
+#include "graph/dtype.h"
 #include "graph/graph.h"
 
 namespace mnv2 {
-
-at::ScalarType dtype_from(const std::string& name);
-const char* dtype_name(at::ScalarType dtype);
 
 /** {data, shape, dtype} -> a tensor of its own. */
 at::Tensor tensor_from(const Napi::Value& value, const std::string& what);

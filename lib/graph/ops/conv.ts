@@ -93,8 +93,9 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
   );
 }
 
+const ROUTES = ['auto', 'cudnn', 'native', 'fused'] as const;
 /** Which implementation runs a depthwise convolution on CUDA; the CPU has one and takes any. */
-export type DepthwiseRoute = 'auto' | 'cudnn' | 'native' | 'fused';
+export type DepthwiseRoute = (typeof ROUTES)[number];
 
 /**
  * Depthwise 2-D convolution: each channel has its own filters (MobileNet V1, section 3.1).
@@ -126,8 +127,7 @@ export function depthwiseConv2d(
     );
   }
   const route = options.route ?? 'auto';
-  const routes = ['auto', 'cudnn', 'native', 'fused'];
-  if (!routes.includes(route)) refuse(op, `a route out of ${routes.join(', ')}`, `'${route}'`);
+  if (!ROUTES.includes(route)) refuse(op, `a route out of ${ROUTES.join(', ')}`, `'${route}'`);
   const { pads, stride, dilation, out } = convWindow(op, x, weight, options);
   const inputs = options.bias ? [x, weight, options.bias] : [x, weight];
   return record(op, inputs, { stride, padding: pads, dilation, route }, [x.shape[0]!, weight.shape[0]!, ...out], dtype);

@@ -47,9 +47,7 @@ bool one_dnn_takes(const at::Tensor& x, const Clamp& clamp) {
 bool fused_convolution_available() { return schema(0) && schema(1) && schema(2); }
 
 bool cuda_depthwise_takes(const Graph& g, const Node& conv) {
-  if (!is_plain_depthwise(g, conv) || g.nodes[conv.inputs[1]].dtype != at::kFloat) return false;
-  const auto& route = conv.attrs.text("route");
-  return route != "cudnn" && route != "native";
+  return is_plain_depthwise(g, conv) && may_be_fused(conv) && g.nodes[conv.inputs[1]].dtype == at::kFloat;
 }
 
 void match_fused_convolution(Draft& draft, int index) {

@@ -21,9 +21,8 @@ NormActivation* training_norm(const Draft& draft, Step* step) {
 
 void match_norm_depthwise(Draft& draft, int node) {
   const auto& conv = draft.node(node);
-  if (!draft.free(node) || !is_plain_depthwise(draft.graph, conv) || conv.inputs.size() > 2) return;
-  const auto& route = conv.attrs.text("route");
-  if (route != "auto" && route != "fused") return;
+  if (!draft.free(node) || !is_plain_depthwise(draft.graph, conv)) return;
+  if (conv.inputs.size() > 2 || !may_be_fused(conv)) return;
   const int from = conv.inputs[0], next = draft.lone_reader(node);
   if (next < 0 || draft.node(next).op != "batchNorm2d" || draft.node(next).inputs[0] != node) return;
   if (draft.uses[from] != 1 || draft.wrt.count(from) || draft.wrt.count(node)) return;

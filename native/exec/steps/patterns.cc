@@ -86,4 +86,9 @@ bool is_plain_depthwise(const Graph& g, const Node& node) {
   return weight[0] == x[1] && weight[2] == 3 && weight[3] == 3;
 }
 
+bool may_be_fused(const Node& conv) {
+  const auto& route = conv.attrs.text("route");
+  return route == "auto" || route == "fused";
+}
+
 }  // namespace mnv2

@@ -54,5 +54,7 @@ Clamp clamp_of(const Graph& graph, int act);
 bool is_plain(const Node& convolution, int64_t most);
 /** 3 x 3, one filter a channel, pads of at most 2, stride 1 or 2: what our depthwise kernels compute. */
 bool is_plain_depthwise(const Graph& graph, const Node& node);
+/** Of a depthwise convolution: no route of libtorch's is asked for. */
+bool may_be_fused(const Node& convolution);
 
 }  // namespace mnv2

@@ -1,0 +1,14 @@
+// Element types by the names TypeScript gives them.
+#pragma once
+#include <c10/core/ScalarType.h>
+
+#include <string>
+
+namespace mnv2 {
+
+/** Throws Failure for a name that is none of the graph's types. */
+at::ScalarType dtype_from(const std::string& name);
+/** "unknown" for types the graph does not have. */
+const char* dtype_name(at::ScalarType dtype);
+
+}  // namespace mnv2
