@@ -5,7 +5,7 @@ import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';
 import { define } from './command.js';
-import { deviceFlag, precisionFlag, skipBadFlag } from './flags.js';
+import { badImageFlags, deviceFlag, precisionFlag } from './flags.js';
 import { flag, optionalPath, path, type Values } from './options.js';
 
 const operands = {
@@ -16,7 +16,7 @@ const options = {
   split: optionalPath({ describe: "a run's split.json: only what was held back from training" }),
   device: deviceFlag({ default: 'auto' }),
   precision: precisionFlag(),
-  skipBad: skipBadFlag(),
+  ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
   json: flag({ describe: 'one JSON line' }),
   quiet: flag({ describe: 'no progress' }),
 };
@@ -56,6 +56,8 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
   const data = await ImageFolder.open(a.data, {
     size: checkpoint.preprocess.size,
     skipBad: a.skipBad,
+    allowDamaged: a.allowDamaged,
+    maxPixels: a.maxPixels,
     allowOneClass: true,
     onProgress: ({ done, total }) => show('decode images', done, total),
     ...(a.split !== undefined && { splitFile: a.split }),

@@ -1,5 +1,7 @@
 // Options that several commands take, with their bounds. Bounds are where a typing error ends and a wish begins: beyond
 // them a network does not fit into any machine, and finding that out would take minutes.
+import { MOST_PIXELS } from '../data/checks.js';
+import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import { MOST_THREADS } from '../engine/engine.js';
 import { MOST_CLASSES, MOST_WIDTH } from '../models/classifier-network.js';
 import { ARCHITECTURES } from '../models/registry.js';
@@ -43,4 +45,14 @@ export const freezeFlag = (o: { default: 'features' | 'none'; describe: string }
     ...o,
   });
 
-export const skipBadFlag = () => flag({ describe: 'leave unreadable images out instead of stopping' });
+/** What is done with pictures that cannot be read as they were saved. */
+export const badImageFlags = (o: { skipBad: string }) => ({
+  skipBad: flag({ describe: o.skipBad }),
+  allowDamaged: flag({ describe: 'use what is left of damaged images' }),
+  maxPixels: whole({
+    least: 1,
+    most: MOST_PIXELS,
+    default: DEFAULT_MAX_PIXELS,
+    describe: 'pixels of the largest image that is read',
+  }),
+});

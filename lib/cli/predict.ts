@@ -1,8 +1,8 @@
 // `mnv2-torch predict`: photos to labels. The work is infer/classifier.ts.
 import { DataError, EXIT, Mnv2Error, UsageError } from '../errors.js';
-import { Classifier, type Prediction } from '../infer/classifier.js';
+import { Classifier, type ClassifyOptions, type Prediction } from '../infer/classifier.js';
 import { define } from './command.js';
-import { deviceFlag, precisionFlag } from './flags.js';
+import { badImageFlags, deviceFlag, precisionFlag } from './flags.js';
 import { flag, path, paths, whole } from './options.js';
 
 /** Files decoded ahead of the network. */
@@ -25,10 +25,10 @@ async function readStdin(): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-async function answer(classifier: Classifier, image: string, topK: number): Promise<Prediction[]> {
-  if (image !== STDIN) return classifier.classify(image, { topK });
+async function answer(classifier: Classifier, image: string, options: ClassifyOptions): Promise<Prediction[]> {
+  if (image !== STDIN) return classifier.classify(image, options);
   const bytes = await readStdin();
-  return classifier.classify(bytes, { topK }).catch((error: unknown) => {
+  return classifier.classify(bytes, options).catch((error: unknown) => {
     // Bytes have no name to complain of.
     throw error instanceof DataError
       ? new DataError(error.message.replace(/^image: /, 'standard input: '), [STDIN], { cause: error })
@@ -53,16 +53,18 @@ export const command = define({
     top: whole({ least: 1, default: 5, describe: 'most probable classes shown' }),
     device: deviceFlag({ default: 'cpu' }),
     precision: precisionFlag(),
+    ...badImageFlags({ skipBad: 'unreadable images are named, but no failure' }),
     json: flag({ describe: 'one NDJSON line an image' }),
   },
   run: async (a) => {
     if (a.images.filter((image) => image === STDIN).length > 1)
       throw new UsageError("<images>: '-' was given more than once; standard input holds one image");
     using classifier = await Classifier.load(a.checkpoint, { device: a.device, precision: a.precision });
+    const options = { topK: a.top, allowDamaged: a.allowDamaged, maxPixels: a.maxPixels };
     let bad = 0;
     for (let at = 0; at < a.images.length; at += AHEAD) {
       const some = a.images.slice(at, at + AHEAD);
-      const answers = await Promise.allSettled(some.map((image) => answer(classifier, image, a.top)));
+      const answers = await Promise.allSettled(some.map((image) => answer(classifier, image, options)));
       answers.forEach((settled, i) => {
         const image = some[i]!;
         if (settled.status === 'fulfilled') {
@@ -77,6 +79,6 @@ export const command = define({
       });
     }
     // The readable images were answered; the exit code says that some were not.
-    return bad > 0 ? EXIT.data : EXIT.ok;
+    return bad > 0 && !a.skipBad ? EXIT.data : EXIT.ok;
   },
 });

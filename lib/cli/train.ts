@@ -13,13 +13,13 @@ import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
 import {
   archFlag,
+  badImageFlags,
   batchSizeFlag,
   deviceFlag,
   freezeFlag,
   precisionFlag,
   seedFlag,
   sizeFlag,
-  skipBadFlag,
   threadsFlag,
   widthFlag,
 } from './flags.js';
@@ -73,7 +73,7 @@ const options = {
   }),
   cache: choice(['auto', 'off'] as const, { default: 'auto', describe: 'keep what the frozen part computes' }),
   cudaGraph: choice(['auto', 'off'] as const, { default: 'auto', describe: 'CUDA: capture steps as graphs' }),
-  skipBad: skipBadFlag(),
+  ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
   saveEvery: number({ least: 0, most: 86_400, describe: 'seconds between checkpoints while training (default 20)' }),
   json: flag({ describe: 'events as NDJSON on stdout' }),
@@ -95,7 +95,8 @@ async function openData(
     return syntheticScenes({ size, perClass: DEMO.perClass, seed: a.seed, valSplit: a.valSplit, onProgress });
   }
   const { ImageFolder } = await import('../data/sources/image-folder.js');
-  return ImageFolder.open(a.data, { size, valSplit: a.valSplit, seed: a.seed, skipBad: a.skipBad, onProgress, signal });
+  const { valSplit, seed, skipBad, allowDamaged, maxPixels } = a;
+  return ImageFolder.open(a.data, { size, valSplit, seed, skipBad, allowDamaged, maxPixels, onProgress, signal });
 }
 
 /** `--out`, or a fresh folder below runs/. */
@@ -169,9 +170,9 @@ async function run(a: TrainArguments): Promise<number> {
     const data = await openData(a, size, draw, stopping.signal);
     try {
       const model = createModel(arch, { ...network, numClasses: data.classes.length });
-      const { valSplit, skipBad } = a;
+      const { valSplit, skipBad, allowDamaged, maxPixels } = a;
       const from = a.data === undefined ? 'synthetic' : path.resolve(a.data);
-      const config = { data: from, arch, model: model.options, size, valSplit, skipBad };
+      const config = { data: from, arch, model: model.options, size, valSplit, skipBad, allowDamaged, maxPixels };
       (await new Trainer(model, data, { ...recipe, config }).fit({ onEvent: show })).dispose();
     } finally {
       data.dispose();

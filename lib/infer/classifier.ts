@@ -1,6 +1,6 @@
 // Classifier: a trained model that answers for photos. Owns the batching of concurrent questions.
 import { DataError, UsageError } from '../errors.js';
-import { decodeImage } from '../data/decode.js';
+import { decodeImage, type DecodeOptions } from '../data/decode.js';
 import { inferenceBatch } from '../engine/batch-size.js';
 import { ImageStore } from '../engine/images.js';
 import { compile, type Program } from '../engine/program.js';
@@ -35,7 +35,7 @@ export interface ClassifierOptions {
 }
 
 /** What is asked of each image. */
-export interface ClassifyOptions {
+export interface ClassifyOptions extends DecodeOptions {
   /** most probable classes to give (default 5) */
   topK?: number;
 }
@@ -140,17 +140,17 @@ export class Classifier {
     images: string | Uint8Array | readonly (string | Uint8Array)[],
     options: ClassifyOptions = {},
   ): Promise<Prediction[] | Classified[]> {
-    const { topK = 5 } = options;
+    const { topK = 5, ...decoding } = options;
     if (!Number.isInteger(topK) || topK < 1) {
       throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
     }
     return Array.isArray(images)
-      ? this.#each(images as readonly (string | Uint8Array)[], topK)
-      : this.#one(images as string | Uint8Array, topK);
+      ? this.#each(images as readonly (string | Uint8Array)[], topK, decoding)
+      : this.#one(images as string | Uint8Array, topK, decoding);
   }
 
-  async #one(image: string | Uint8Array, topK: number): Promise<Prediction[]> {
-    const pixels = await decodeImage(image, this.size);
+  async #one(image: string | Uint8Array, topK: number, decoding: DecodeOptions): Promise<Prediction[]> {
+    const pixels = await decodeImage(image, this.size, decoding);
     const probabilities = await new Promise<Float32Array>((answer, fail) => {
       this.#waiting.push({ pixels, answer, fail });
       void this.#drain();
@@ -159,14 +159,14 @@ export class Classifier {
     return order.slice(0, topK).map((c) => ({ label: this.classes[c]!, probability: probabilities[c]! }));
   }
 
-  async #each(images: readonly (string | Uint8Array)[], topK: number): Promise<Classified[]> {
+  async #each(images: readonly (string | Uint8Array)[], topK: number, decoding: DecodeOptions): Promise<Classified[]> {
     const answers: Classified[] = new Array(images.length);
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < images.length) {
         const i = next++;
         try {
-          answers[i] = { ok: true, predictions: await this.#one(images[i]!, topK) };
+          answers[i] = { ok: true, predictions: await this.#one(images[i]!, topK, decoding) };
         } catch (error) {
           // What is wrong with one picture is its answer; anything else ends the call.
           if (!(error instanceof DataError)) throw error;
