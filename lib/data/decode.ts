@@ -98,7 +98,9 @@ export async function decodeImage(
       ? decodeFile(source, size, maxPixels)
       : decodeBytes(unshared(source), size, maxPixels));
     if (damage !== undefined && !allowDamaged)
-      throw new DataError(`${damage}. Repair or replace it, or decode what is left of it with allowDamaged (--allow-damaged).`);
+      throw new DataError(
+        `${damage}. Repair or replace it, or decode what is left of it with allowDamaged (--allow-damaged).`,
+      );
     return pixels;
   } catch (cause) {
     throw new DataError(`${name}: ${reasonOf(cause)}`, [name], { cause });
