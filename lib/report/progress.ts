@@ -73,6 +73,9 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
         progress.line(
           `${event.classes} classes: ${count(event.images.train)} images to train on, ${count(event.images.valid)} to validate${event.images.test ? `, ${count(event.images.test)} to test` : ''}`,
         );
+        for (const note of event.notes) progress.line(note);
+        if (event.damaged.length > 0)
+          progress.line(`kept ${event.damaged.length} damaged files: ${event.damaged.join(', ')}`);
         if (event.skipped.length > 0)
           progress.line(`skipped ${event.skipped.length} unreadable files: ${event.skipped.join(', ')}`);
         break;

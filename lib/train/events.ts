@@ -36,7 +36,10 @@ export type TrainEvent =
       event: 'data';
       classes: number;
       images: { train: number; valid: number; test: number };
+      /** files left out, and files kept though damaged */
       skipped: string[];
+      damaged: string[];
+      notes: string[];
     }
   | { event: 'progress'; phase: 'pack' | 'cache'; done: number; total: number; seconds: number }
   | {

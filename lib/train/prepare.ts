@@ -109,6 +109,8 @@ export async function prepare(
     classes,
     images: { train: train.length, valid: val.length, test: test.length },
     skipped: data.skipped.map((f) => f.file),
+    damaged: data.damaged.map((f) => f.file),
+    notes: [...data.notes],
   });
   if (features) {
     emit({ event: 'cached', images: count, views: views + 1, bytes: features.bytes, seconds: elapsed() });

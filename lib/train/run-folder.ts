@@ -1,38 +1,22 @@
 // The run folder: its files' names, and the lock that keeps two trainings out of one folder. Knows no training.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { access, constants, mkdir, open, readdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
+import { isRunning, processMark } from '../data/live-process.js';
 
 const LOCK = '.lock';
 
+/** Who locked a folder: the mark says whether it still runs, the rest names it to people. */
 interface Holder {
+  mark: string;
   pid: number;
   host: string;
-  /** distinguishes a process from a later one of the same number */
-  started: string;
 }
 
-/** When a process began, in the kernel's ticks; '' where that cannot be known. */
-function startOf(pid: number): string {
-  try {
-    // The second field, the command in brackets, may hold anything: what follows its last bracket is plain.
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(')').at(-1)!.trim().split(' ')[19] ?? '';
-  } catch {
-    return '';
-  }
-}
-
-function alive({ pid, host, started }: Holder): boolean {
-  if (host !== os.hostname()) return true; // on a shared disk: cannot be asked
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-  }
-  return started === '' || startOf(pid) === started;
-}
+/** A process of another machine or container cannot be asked: it counts as there. */
+const gone = async ({ mark }: Holder): Promise<boolean> => (await isRunning(mark)) === false;
 
 export class RunFolder {
   #released = false;
@@ -52,7 +36,7 @@ export class RunFolder {
     await access(existing, constants.W_OK).catch(refused(out, existing));
     if (existing !== folder) return;
     const holder = await holderOf(folder);
-    if (holder && alive(holder)) throw taken(out, holder);
+    if (holder && !(await gone(holder))) throw taken(out, holder);
     const files = await readdir(folder).catch(refused(out, folder));
     if (files.some((f) => f === 'config.json' || f.endsWith('.safetensors'))) {
       throw new UsageError(`--out ${out}: a run is already there; choose another folder, nothing was changed`);
@@ -121,14 +105,14 @@ const refused =
 const taken = (out: string, { pid, host }: Holder): UsageError =>
   new UsageError(
     `--out ${out}: process ${pid}${host === os.hostname() ? '' : ` on ${host}`} is writing a run there; ` +
-      `choose another folder${host === os.hostname() ? '' : `, or remove ${path.join(out, LOCK)} if it is gone`}`,
+      `choose another folder, or remove ${path.join(out, LOCK)} if that process is gone`,
   );
 
 /** Whose lock lies in a folder; undefined where none does, or what lies there is none. */
 async function holderOf(folder: string): Promise<Holder | undefined> {
   try {
-    const { pid, host, started } = JSON.parse(await readFile(path.join(folder, LOCK), 'utf8')) as Holder;
-    return Number.isInteger(pid) ? { pid, host: String(host), started: String(started) } : undefined;
+    const { mark, pid, host } = JSON.parse(await readFile(path.join(folder, LOCK), 'utf8')) as Holder;
+    return typeof mark === 'string' ? { mark, pid: Number(pid), host: String(host) } : undefined;
   } catch {
     return undefined;
   }
@@ -136,7 +120,7 @@ async function holderOf(folder: string): Promise<Holder | undefined> {
 
 async function lock(out: string, folder: string): Promise<void> {
   const file = path.join(folder, LOCK);
-  const me: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
+  const me: Holder = { mark: await processMark(), pid: process.pid, host: os.hostname() };
   for (let tries = 0; ; tries++) {
     try {
       const handle = await open(file, 'wx');
@@ -146,8 +130,10 @@ async function lock(out: string, folder: string): Promise<void> {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
         return refused(out, folder)(error as NodeJS.ErrnoException);
       const holder = await holderOf(folder);
-      if ((holder && alive(holder)) || tries > 0) throw taken(out, holder ?? { ...me, pid: NaN });
-      await rm(file, { force: true }); // its process is gone
+      // No holder: it is being written this moment, or was cut off; the second look decides.
+      if (holder ? !(await gone(holder)) || tries > 1 : tries > 0) throw taken(out, holder ?? { ...me, pid: NaN });
+      if (holder) await rm(file, { force: true });
+      else await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 }

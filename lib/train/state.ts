@@ -70,9 +70,14 @@ export class TrainingState {
 
   /** All tensors of a snapshot, in the model's order. */
   async whole({ tensors }: Snapshot): Promise<Map<string, TensorData>> {
-    const names = this.weights.names();
-    this.#fixed ??= await this.weights.get(names.filter((n) => !this.#changing.includes(n)));
-    return new Map(names.map((n) => [n, (tensors.get(n) ?? this.#fixed!.get(n))!]));
+    const fixed = await this.readFixed();
+    return new Map(this.weights.names().map((n) => [n, (tensors.get(n) ?? fixed.get(n))!]));
+  }
+
+  /** What training does not change, copied once. */
+  async readFixed(): Promise<ReadonlyMap<string, TensorData>> {
+    const changing = new Set(this.#changing);
+    return (this.#fixed ??= await this.weights.get(this.weights.names().filter((n) => !changing.has(n))));
   }
 
   /** Puts a snapshot's values back. */

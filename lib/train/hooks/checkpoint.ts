@@ -29,6 +29,9 @@ export class Checkpoints implements Hook {
   get last(): string | null {
     return this.#written.last ? this.options.run.file(LAST) : null;
   }
+  async began(state: TrainingState): Promise<void> {
+    await state.readFixed(); // now, as an engine that fails later may not answer
+  }
   async paused(state: TrainingState): Promise<void> {
     if (this.#due()) await this.#save(state);
   }
