@@ -1,10 +1,12 @@
 // Everything a training needs before its first epoch: weights, the cut between what is frozen and what is trained,
 // features of the frozen part, labels, programs.
-import { DataError, UsageError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
 import type { Dataset } from '../data/dataset.js';
-import type { Split } from '../data/split.js';
+import { requireTrainable, type Split } from '../data/split.js';
 import { pixelScaling } from '../weights/preprocess.js';
+import { topological } from '../graph/order.js';
+import type { Tensor } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
 import { Engine } from '../engine/engine.js';
 import { RowStore } from '../engine/rows.js';
@@ -98,12 +100,8 @@ export async function prepare(
   features?.finish();
   if (!split) return undefined;
   const { train, val, test } = split;
-  if (train.length === 0) throw new UsageError('the split leaves no images to train on');
-  if (val.length === 0) {
-    throw new DataError(
-      'the split leaves no images to validate on: every training is judged by images it has not seen',
-    );
-  }
+  requireTrainable(split, 'the data');
+  refuseLoneImages(graphs.train.suffix, train.length, recipe.batchSize);
   emit({
     event: 'data',
     classes,
@@ -143,6 +141,19 @@ export async function prepare(
       for (const it of [trainer, validator, labels, features]) it?.dispose();
     },
   };
+}
+
+/** Batch statistics need two values a channel: a batch of one image has them unless a map is a single pixel. */
+function refuseLoneImages(outputs: Record<string, Tensor>, images: number, batchSize: number): void {
+  if (batchSize !== 1 && images % batchSize !== 1) return;
+  const single = topological(Object.values(outputs)).find(
+    (t) => t.op === 'batchNorm2d' && t.attrs['training'] === true && t.shape[2] === 1 && t.shape[3] === 1,
+  );
+  if (!single) return;
+  throw new UsageError(
+    `${images} images in batches of ${batchSize} leave a batch of one, whose statistics '${single.path}' cannot take ` +
+      `(its maps are one pixel); expected another batch size, such as ${batchSize + 1}, or larger images`,
+  );
 }
 
 function parameterCounts(model: Module): { parameters: number; trainable: number } {

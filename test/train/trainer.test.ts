@@ -335,6 +335,14 @@ test('an empty part to validate on is refused, not reported as success', async (
   expect(fs.existsSync(out)).toBe(false);
 });
 
+test('a last batch of one is refused at once where its statistics cannot be taken', async () => {
+  const { train } = await data.ready();
+  await expect(trainer({ batchSize: train.length - 1 }).fit()).rejects.toThrow(
+    /leave a batch of one, whose statistics 'features\.\d+[.\d]*' cannot take .* expected another batch size/,
+  );
+  (await trainer({ epochs: 1, batchSize: train.length - 1, freeze: 'features' }).fit()).dispose();
+});
+
 describe('one run a folder', () => {
   /** A file in a folder of its own. */
   const run = (folder: string, file: string): string => {
