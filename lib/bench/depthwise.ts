@@ -3,6 +3,7 @@
 import { MobileNetV2 } from '../models/mobilenet-v2.js';
 import { Engine } from '../engine/engine.js';
 import { settled } from '../native/failures.js';
+import { native } from '../native/load.js';
 import type { DepthwiseRoute } from '../graph/ops.js';
 import { topological } from '../graph/order.js';
 import { input } from '../graph/tensor.js';
@@ -79,7 +80,7 @@ export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<Depthwi
   using engine = new Engine({ device: o.device, ...(o.threads !== undefined && { threads: o.threads }) });
   const cuda = engine.device.startsWith('cuda');
   const bytes = COPY_BYTES[cuda ? 'cuda' : 'cpu'];
-  const copies = await settled(() => engine.native.timeCopy({ bytes, samples: o.n }));
+  const copies = await settled(() => native().timeCopy(engine.native, { bytes, samples: o.n }));
   const copyBandwidth = (2 * bytes) / spread([...copies]).median;
   const routes = o.route ? [o.route] : depthwiseRoutes(engine.device);
   for (const shape of depthwiseShapes(o.size)) {
@@ -93,7 +94,7 @@ export async function* benchDepthwise(o: DepthwiseBench): AsyncGenerator<Depthwi
       };
       for (const route of routes) {
         const work = { route, dtype, shape: [o.batchSize, channels, height, width], stride, samples: o.n };
-        const times = await settled(() => engine.native.timeDepthwise(work));
+        const times = await settled(() => native().timeDepthwise(engine.native, work));
         yield {
           ...shape,
           dtype,

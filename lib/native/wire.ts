@@ -108,16 +108,6 @@ export interface NativeEngine {
   /** nothing but the queue's round trip; used by the bench and by tests */
   ping(): Promise<void>;
   memory(): Promise<{ allocated: number; reserved: number; peak: number }>;
-  /** seconds of one 3 x 3 depthwise convolution of [N, C, H, W], in each of some samples */
-  timeDepthwise(work: {
-    route: string;
-    dtype: DType;
-    shape: readonly number[];
-    stride: number;
-    samples: number;
-  }): Promise<DepthwiseTimes>;
-  /** seconds of one copy of `bytes` within the device */
-  timeCopy(work: { bytes: number; samples: number }): Promise<Float64Array>;
   dispose(): void;
 }
 export interface DepthwiseTimes {
@@ -209,6 +199,13 @@ export interface Native {
   }) => NativeImageStore;
   /** what is wrong with a JPEG's compressed pixels, or '' where nothing is found; on libuv's threads */
   jpegDamage(bytes: Uint8Array): Promise<string>;
+  /** seconds of one 3 x 3 depthwise convolution of [N, C, H, W], in each of some samples; for the bench */
+  timeDepthwise(
+    engine: NativeEngine,
+    work: { route: string; dtype: DType; shape: readonly number[]; stride: number; samples: number },
+  ): Promise<DepthwiseTimes>;
+  /** seconds of one copy of `bytes` within the engine's device; for the bench */
+  timeCopy(engine: NativeEngine, work: { bytes: number; samples: number }): Promise<Float64Array>;
   /** RGB [height, width, 3] -> [size, size, 3], as Pillow's bilinear does it, on libuv's threads */
   resample(pixels: Uint8Array, height: number, width: number, size: number): Promise<Uint8Array>;
 }

@@ -16,11 +16,12 @@ constexpr DType kTypes[] = {{"float32", at::kFloat}, {"float64", at::kDouble}, {
 
 }  // namespace
 
-at::ScalarType dtype_from(const std::string& name) {
+at::ScalarType dtype_from(const std::string& name, const std::string& what) {
   for (const auto& t : kTypes) {
     if (name == t.name) return t.type;
   }
-  throw Failure("USAGE", "dtype: expected float32, float64, bfloat16, int64, int32, uint8 or bool, got '" + name + "'");
+  throw Failure("USAGE",
+                what + ": expected float32, float64, bfloat16, int64, int32, uint8 or bool, got '" + name + "'");
 }
 
 const char* dtype_name(at::ScalarType dtype) {

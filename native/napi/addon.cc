@@ -1,9 +1,12 @@
 // Registration only.
 #include <napi.h>
 
-#include "napi/binding.h"
-#include "napi/images.h"
-#include "napi/jpeg_check.h"
+#include "napi/engine_class.h"
+#include "napi/functions.h"
+#include "napi/image_store_class.h"
+#include "napi/named_tensors_class.h"
+#include "napi/program_class.h"
+#include "napi/row_store_class.h"
 
 /** Ends a process.exit() or an uncaught exception as an environment's end would: neither runs cleanup hooks. */
 static void stop_engines_on_exit(Napi::Env env) {
@@ -15,11 +18,16 @@ static void stop_engines_on_exit(Napi::Env env) {
 }
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* data = new mnv2::AddonData();
-  env.SetInstanceData(data);
-  mnv2::register_bindings(env, exports, *data);
-  mnv2::register_images(env, exports);
-  mnv2::register_jpeg_check(env, exports);
+  env.SetInstanceData(new mnv2::AddonData());
+  exports.Set("Engine", mnv2::EngineClass::define(env));
+  exports.Set("NamedTensors", mnv2::NamedTensorsClass::define(env));
+  exports.Set("RowStore", mnv2::RowStoreClass::define(env));
+  exports.Set("Program", mnv2::ProgramClass::define(env));
+  exports.Set("ImageStore", mnv2::ImageStoreClass::define(env));
+  mnv2::export_facts(env, exports);
+  mnv2::export_jpeg_check(env, exports);
+  mnv2::export_timers(env, exports);
+  mnv2::export_resample(env, exports);
   stop_engines_on_exit(env);
   return exports;
 }

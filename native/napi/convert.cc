@@ -3,121 +3,135 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <cstring>
+
+#include "napi/support.h"
 
 namespace mnv2 {
 namespace {
 
-[[noreturn]] void refuse(const std::string& what, const std::string& expected) {
-  throw Failure("USAGE", what + ": expected " + expected);
-}
+/** The typed array the values of a type cross in; of bfloat16 and bool see host_form. */
+struct HostArray {
+  at::ScalarType type;
+  napi_typedarray_type array;
+};
+constexpr HostArray kArrays[] = {{at::kFloat, napi_float32_array},
+                                 {at::kDouble, napi_float64_array},
+                                 {at::kLong, napi_bigint64_array},
+                                 {at::kInt, napi_int32_array},
+                                 {at::kByte, napi_uint8_array}};
 
-/** The tensor type a typed array's elements are. */
-at::ScalarType element_type(napi_typedarray_type type, const std::string& what) {
-  switch (type) {
-    case napi_float32_array: return at::kFloat;
-    case napi_float64_array: return at::kDouble;
-    case napi_bigint64_array: return at::kLong;
-    case napi_int32_array: return at::kInt;
-    case napi_uint8_array: return at::kByte;
-    default: refuse(what, "data in a Float32Array, Float64Array, BigInt64Array, Int32Array or Uint8Array");
+at::ScalarType element_type(const Napi::TypedArray& array, const std::string& what) {
+  for (const auto& [type, kind] : kArrays) {
+    if (kind == array.TypedArrayType()) return type;
   }
+  refuse(what, "data in a Float32Array, Float64Array, BigInt64Array, Int32Array or Uint8Array");
 }
 
-/** A copy: whoever gave the array may change it, or hand it to another thread, before the engine comes to it. */
-at::Tensor copy_of(const Napi::Value& value, const std::vector<int64_t>& shape, const std::string& what) {
-  if (!value.IsTypedArray()) refuse(what, "data in a typed array");
-  auto array = value.As<Napi::TypedArray>();
+napi_typedarray_type array_of(const at::Tensor& value) {
+  for (const auto& [type, kind] : kArrays) {
+    if (type == value.scalar_type()) return kind;
+  }
+  throw Failure("NATIVE", std::string("a tensor of ") + at::toString(value.scalar_type()) + " has no typed array");
+}
+
+/** Elements of a shape; -1 where they are more than an array can have. */
+int64_t count_of(const std::vector<int64_t>& shape) {
   int64_t count = 1;
-  for (auto d : shape) count *= d;
-  if (count != static_cast<int64_t>(array.ElementLength())) {
-    refuse(what, std::to_string(count) + " values for its shape, got " + std::to_string(array.ElementLength()));
+  for (auto d : shape) {
+    if (d < 0 || (d > 0 && count > 9007199254740991 / d)) return -1;
+    count *= d;
   }
-  const auto type = element_type(array.TypedArrayType(), what);
-  auto* start = static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-  auto copy = at::empty(shape, type);
-  if (count > 0) std::memcpy(copy.data_ptr(), start, copy.nbytes());
-  return copy;
+  return count;
 }
 
 Attrs::Value attr_from(const Napi::Value& value, const std::string& what) {
   if (value.IsNumber()) return value.As<Napi::Number>().DoubleValue();
   if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
   if (value.IsString()) return value.As<Napi::String>().Utf8Value();
-  if (!value.IsArray()) refuse(what, "a number, boolean, string or list of numbers");
+  if (!value.IsArray()) refuse(what, "a number, boolean, string or list of numbers", value);
   auto array = value.As<Napi::Array>();
   std::vector<double> list;
-  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(array.Get(i).ToNumber().DoubleValue());
+  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(number_from(array.Get(i), what));
   return list;
 }
 
-Node node_from(const Napi::Object& spec, size_t index) {
+Node node_from(const Napi::Value& value, size_t index) {
+  const auto what = "graph: node " + std::to_string(index);
+  const auto spec = object_from(value, what, "{ op, inputs, attrs, path, shape, dtype }");
   Node node;
-  node.op = text_at(spec, "op");
-  node.path = text_at(spec, "path");
-  node.shape = integers_from(spec.Get("shape"), "shape");
-  node.dtype = dtype_from(text_at(spec, "dtype"));
-  for (auto input : integers_from(spec.Get("inputs"), "inputs")) {
-    if (input < 0 || input >= static_cast<int64_t>(index))
-      refuse("graph", "inputs before their users at node " + std::to_string(index));
+  node.op = text_from(spec.Get("op"), what + ".op");
+  node.path = text_from(spec.Get("path"), what + ".path");
+  node.shape = integers_from(spec.Get("shape"), what + ".shape", -1);
+  node.dtype = dtype_from(spec.Get("dtype"), what + ".dtype");
+  for (auto input : integers_from(spec.Get("inputs"), what + ".inputs", 0)) {
+    if (input >= static_cast<int64_t>(index)) refuse(what + ".inputs", "nodes before it, got " + std::to_string(input));
     node.inputs.push_back(static_cast<int>(input));
   }
-  auto attrs = spec.Get("attrs").As<Napi::Object>();
+  const auto attrs = object_from(spec.Get("attrs"), what + ".attrs");
   if (node.op == "input" || node.op == "parameter") {
     node.kind = node.op == "input" ? Node::Kind::input : Node::Kind::parameter;
-    node.name = text_at(attrs, "name");
+    node.name = text_from(attrs.Get("name"), what + ".attrs.name");
   } else if (node.op == "constant") {
     node.kind = Node::Kind::constant;
-    node.constant = copy_of(attrs.Get("data"), node.shape, "constant");
+    const auto data = attrs.Get("data");
+    if (!data.IsTypedArray()) refuse("constant", "data in a typed array", data);
+    node.constant = tensor_from(data, node.shape, element_type(data.As<Napi::TypedArray>(), "constant"), "constant");
   } else {
     if (node.op == "gradient") node.kind = Node::Kind::gradient;
-    auto keys = attrs.GetPropertyNames();
-    for (uint32_t i = 0; i < keys.Length(); i++) {
-      const auto key = keys.Get(i).As<Napi::String>().Utf8Value();
-      node.attrs.values[key] = attr_from(attrs.Get(key), node.op + "." + key);
-    }
+    for (const auto& key : keys_of(attrs)) node.attrs.values[key] = attr_from(attrs.Get(key), node.op + "." + key);
   }
   return node;
 }
 
+OptimizerSpec optimizer_from(const Napi::Value& value) {
+  const auto o = object_from(value, "train.optimizer");
+  OptimizerSpec spec;
+  spec.kind = text_from(o.Get("kind"), "train.optimizer.kind");
+  auto optional = [&](const char* key, double& into) {
+    const auto given = o.Get(key);
+    if (!given.IsUndefined()) into = number_from(given, std::string("train.optimizer.") + key);
+  };
+  optional("momentum", spec.momentum), optional("weightDecay", spec.weight_decay), optional("beta1", spec.beta1);
+  optional("beta2", spec.beta2), optional("eps", spec.eps), optional("alpha", spec.alpha);
+  spec.nesterov = o.Get("nesterov").ToBoolean();
+  spec.eps_inside_sqrt = o.Get("epsInsideSqrt").ToBoolean();
+  return spec;
+}
+
 }  // namespace
 
-double number_at(const Napi::Object& object, const char* key) {
-  auto value = object.Get(key);
-  if (!value.IsNumber()) refuse(key, "a number");
-  return value.As<Napi::Number>().DoubleValue();
+at::ScalarType dtype_from(const Napi::Value& value, const std::string& what) {
+  return dtype_from(text_from(value, what), what);
 }
 
-bool flag_at(const Napi::Object& object, const char* key) { return object.Get(key).ToBoolean().Value(); }
-
-std::string text_at(const Napi::Object& object, const char* key) {
-  auto value = object.Get(key);
-  if (!value.IsString()) refuse(key, "a string");
-  return value.As<Napi::String>().Utf8Value();
-}
-
-std::vector<int64_t> integers_from(const Napi::Value& value, const std::string& what) {
-  if (!value.IsArray()) refuse(what, "a list of whole numbers");
-  auto array = value.As<Napi::Array>();
-  std::vector<int64_t> list;
-  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(array.Get(i).ToNumber().Int64Value());
-  return list;
-}
-
-std::vector<std::string> strings_from(const Napi::Value& value) {
-  std::vector<std::string> list;
-  if (!value.IsArray()) return list;
-  auto array = value.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); i++) list.push_back(array.Get(i).ToString().Utf8Value());
-  return list;
+at::Tensor tensor_from(const Napi::Value& data, const std::vector<int64_t>& shape, at::ScalarType dtype,
+                       const std::string& what) {
+  if (!data.IsTypedArray()) refuse(what, "data in a typed array", data);
+  const auto array = data.As<Napi::TypedArray>();
+  const auto own = element_type(array, what);
+  const auto buffer = array.Get("buffer");
+  if (!buffer.IsArrayBuffer()) refuse(what, "data in memory of its own; copy what lies in a SharedArrayBuffer first");
+  const int64_t count = count_of(shape);
+  // Read last: nothing of the caller's runs between here and the copy. Of a detached or shrunken buffer it is 0.
+  if (count != static_cast<int64_t>(array.ElementLength())) {
+    const auto expected =
+        count < 0 ? "a shape of whole numbers that an array can have" : std::to_string(count) + " values for its shape";
+    refuse(what, expected + ", got " + std::to_string(array.ElementLength()));
+  }
+  // A copy: whoever gave the array may change it, or hand it to another thread, before the engine comes to it.
+  auto copy = at::empty(shape, own);
+  const auto* start = static_cast<const uint8_t*>(buffer.As<Napi::ArrayBuffer>().Data()) + array.ByteOffset();
+  if (count > 0) std::memcpy(copy.data_ptr(), start, copy.nbytes());
+  return dtype == own ? copy : copy.to(dtype);
 }
 
 at::Tensor tensor_from(const Napi::Value& value, const std::string& what) {
-  if (!value.IsObject()) refuse(what, "{ data, shape, dtype }");
-  auto object = value.As<Napi::Object>();
-  auto tensor = copy_of(object.Get("data"), integers_from(object.Get("shape"), what + ".shape"), what);
-  const auto dtype = dtype_from(text_at(object, "dtype"));
-  return dtype == tensor.scalar_type() ? tensor : tensor.to(dtype);
+  const auto object = object_from(value, what, "{ data, shape, dtype }");
+  const auto shape = integers_from(object.Get("shape"), what + ".shape", 0);
+  const auto dtype = dtype_from(object.Get("dtype"), what + ".dtype");
+  return tensor_from(object.Get("data"), shape, dtype, what);
 }
 
 at::Tensor host_form(const at::Tensor& value) {
@@ -129,22 +143,18 @@ at::Tensor host_form(const at::Tensor& value) {
 }
 
 Napi::Object tensor_to(Napi::Env env, const at::Tensor& value) {
-  const auto bytes = value.numel() * value.element_size();
-  // The array buffer owns the tensor: no copy.
-  auto* keep = new at::Tensor(value);
-  auto buffer = bytes > 0
-                    ? Napi::ArrayBuffer::New(
-                          env, keep->data_ptr(), bytes, [](Napi::Env, void*, at::Tensor* kept) { delete kept; }, keep)
-                    : (delete keep, Napi::ArrayBuffer::New(env, 0));
-  const size_t count = value.numel();
-  Napi::Value data;
-  switch (value.scalar_type()) {
-    case at::kFloat: data = Napi::Float32Array::New(env, count, buffer, 0); break;
-    case at::kDouble: data = Napi::Float64Array::New(env, count, buffer, 0); break;
-    case at::kLong: data = Napi::BigInt64Array::New(env, count, buffer, 0); break;
-    case at::kInt: data = Napi::Int32Array::New(env, count, buffer, 0); break;
-    default: data = Napi::Uint8Array::New(env, count, buffer, 0); break;
+  const size_t bytes = value.numel() * value.element_size();
+  Napi::ArrayBuffer buffer;
+  if (bytes > 0) {  // it owns the tensor: no copy
+    auto* keep = new at::Tensor(value);
+    buffer = Napi::ArrayBuffer::New(
+        env, keep->data_ptr(), bytes, [](Napi::Env, void*, at::Tensor* kept) { delete kept; }, keep);
+  } else {
+    buffer = Napi::ArrayBuffer::New(env, 0);
   }
+  napi_value data;
+  if (napi_create_typedarray(env, array_of(value), value.numel(), buffer, 0, &data) != napi_ok)
+    throw Napi::Error::New(env);
   auto shape = Napi::Array::New(env, value.dim());
   for (int64_t i = 0; i < value.dim(); i++) shape.Set(static_cast<uint32_t>(i), Napi::Number::New(env, value.size(i)));
   auto result = Napi::Object::New(env);
@@ -154,41 +164,34 @@ Napi::Object tensor_to(Napi::Env env, const at::Tensor& value) {
   return result;
 }
 
-Graph graph_from(const Napi::Object& spec) {
+Graph graph_from(const Napi::Value& value) {
+  const auto spec = object_from(value, "compile", "a graph");
   Graph graph;
-  auto nodes = spec.Get("nodes").As<Napi::Array>();
-  for (uint32_t i = 0; i < nodes.Length(); i++) graph.nodes.push_back(node_from(nodes.Get(i).As<Napi::Object>(), i));
-  auto names = spec.Get("names").As<Napi::Object>();
-  auto keys = names.GetPropertyNames();
-  for (uint32_t i = 0; i < keys.Length(); i++) {
-    const auto key = keys.Get(i).As<Napi::String>().Utf8Value();
-    graph.names[key] = names.Get(key).As<Napi::Number>().Int32Value();
-  }
-  graph.outputs = strings_from(spec.Get("outputs"));
-  graph.bf16 = text_at(spec, "precision") == "bf16";
-  graph.fuse = flag_at(spec, "fuse");
-  graph.cuda_graph = flag_at(spec, "cudaGraph");
-  auto train = spec.Get("train");
-  if (!train.IsObject()) return graph;
-  auto t = train.As<Napi::Object>();
-  const auto loss = text_at(t, "loss");
-  auto found = graph.names.find(loss);
+  const auto nodes = spec.Get("nodes");
+  if (!nodes.IsArray()) refuse("graph: nodes", "a list", nodes);
+  for (uint32_t i = 0; i < nodes.As<Napi::Array>().Length(); i++)
+    graph.nodes.push_back(node_from(nodes.As<Napi::Array>().Get(i), i));
+  const auto names = object_from(spec.Get("names"), "graph: names");
+  const int64_t last = static_cast<int64_t>(graph.nodes.size()) - 1;
+  for (const auto& key : keys_of(names))
+    graph.names[key] = static_cast<int>(whole_from(names.Get(key), "graph: names." + key, 0, last));
+  graph.outputs = strings_from(spec.Get("outputs"), "graph: outputs");
+  const auto precision = text_from(spec.Get("precision"), "compile: precision");
+  if (precision != "fp32" && precision != "bf16") refuse("compile: precision", "fp32 or bf16, got '" + precision + "'");
+  graph.bf16 = precision == "bf16";
+  graph.fuse = spec.Get("fuse").ToBoolean();
+  graph.cuda_graph = spec.Get("cudaGraph").ToBoolean();
+  const auto train = spec.Get("train");
+  if (train.IsUndefined()) return graph;
+  const auto t = object_from(train, "train", "{ loss, parameters, optimizer }");
+  const auto loss = text_from(t.Get("loss"), "train.loss");
+  const auto found = graph.names.find(loss);
   if (found == graph.names.end()) refuse("train.loss", "the name of an output, got '" + loss + "'");
   graph.loss = found->second;
   if (!graph.nodes[graph.loss].shape.empty()) refuse("train.loss", "a scalar output");
-  graph.trained = strings_from(t.Get("parameters"));
+  graph.trained = strings_from(t.Get("parameters"), "train.parameters");
   if (graph.trained.empty()) refuse("train.parameters", "at least one parameter to train");
-  auto o = t.Get("optimizer").As<Napi::Object>();
-  auto& s = graph.optimizer;
-  auto optional = [&](const char* key, double& into) {
-    if (o.Get(key).IsNumber()) into = number_at(o, key);
-  };
-  s.kind = text_at(o, "kind");
-  optional("momentum", s.momentum), optional("weightDecay", s.weight_decay), optional("beta1", s.beta1),
-      optional("beta2", s.beta2);
-  optional("eps", s.eps), optional("alpha", s.alpha);
-  s.nesterov = flag_at(o, "nesterov");
-  s.eps_inside_sqrt = flag_at(o, "epsInsideSqrt");
+  graph.optimizer = optimizer_from(t.Get("optimizer"));
   return graph;
 }
 

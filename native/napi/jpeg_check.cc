@@ -1,11 +1,8 @@
-// See jpeg_check.h.
-#include "napi/jpeg_check.h"
-
-#include <string>
-
+// jpegDamage(bytes) for JavaScript. What it does is data/jpeg_check.h.
 #include "data/jpeg_check.h"
-#include "errors.h"
-#include "napi/engine.h"
+
+#include "napi/functions.h"
+#include "napi/support.h"
 
 namespace mnv2 {
 namespace {
@@ -33,17 +30,17 @@ class JpegCheck : public Napi::AsyncWorker {
 };
 
 Napi::Value jpeg_damage_of(const Napi::CallbackInfo& info) {
-  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-    throw to_js_error(info.Env(), {"USAGE", "jpegDamage: expected the encoded bytes as a Uint8Array"});
-  auto* work = new JpegCheck(info.Env(), info[0].As<Napi::Uint8Array>());
-  auto promise = work->promise.Promise();
-  work->Queue();
-  return promise;
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto* work = new JpegCheck(info.Env(), bytes_from(info[0], "jpegDamage"));
+    auto promise = work->promise.Promise();
+    work->Queue();
+    return promise;
+  });
 }
 
 }  // namespace
 
-void register_jpeg_check(Napi::Env env, Napi::Object exports) {
+void export_jpeg_check(Napi::Env env, Napi::Object exports) {
   exports.Set("jpegDamage", Napi::Function::New(env, jpeg_damage_of, "jpegDamage"));
 }
 
