@@ -1,5 +1,5 @@
 // Batches from the resident uint8 store: gather, augment, normalise. See kernels.h; the arithmetic
-// is native/images.cc's, pixel by pixel.
+// is native/data/augment.cc's, pixel by pixel.
 #include <limits>
 
 #include "cuda/grid.h"

@@ -1,6 +1,6 @@
 // Holds images.cu, run block by block on emulated_grid.h, to ImageStore::load, the CPU's version
 // of the same. Not for a card.
-#include "data/images.h"
+#include "data/image_store.h"
 
 #include "kernels/testing.h"
 #include "cuda/kernels.h"

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "data/images.h"
+#include "data/augment.h"
 #include "kernels/element.h"
 
 struct CUstream_st;
@@ -106,7 +106,7 @@ void bn_act_backward_sums(Type, const void* dy, const void* x, const Norm&, int6
 int64_t images_workspace_floats(int64_t batch, int64_t height, int64_t width);
 
 // A batch from the resident store [count, height, width, channels] uint8, as ImageStore::load of
-// data/images.h makes it, in channels-last [batch, height, width, channels]. indices [batch]
+// data/image_store.h makes it, in channels-last [batch, height, width, channels]. indices [batch]
 // and draws [batch] (null: none) are on the device, so that a captured graph can be fed by
 // copying into them; an index outside the store gives an image of NaN. channels: 1 to 4; batch:
 // up to 65535.

@@ -3,7 +3,7 @@
 #pragma once
 #include <optional>
 
-#include "data/images.h"
+#include "data/image_store.h"
 #include "kernels/loops.h"
 
 namespace mnv2 {

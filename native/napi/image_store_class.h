@@ -1,6 +1,7 @@
-// ImageStore as JavaScript sees it, and the readers of its options for other classes. The store itself is data/images.
+// ImageStore as JavaScript sees it, and the readers of its options for other classes. The store itself is
+// data/image_store.
 #pragma once
-#include "data/images.h"
+#include "data/image_store.h"
 #include "napi/support.h"
 
 namespace mnv2 {

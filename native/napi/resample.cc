@@ -1,5 +1,5 @@
 // resample(pixels, height, width, size): images as Pillow makes them, on libuv's threads.
-#include "data/images.h"
+#include "data/resample.h"
 #include "napi/functions.h"
 #include "napi/support.h"
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "data/images.h"
+#include "data/image_store.h"
 
 namespace mnv2 {
 

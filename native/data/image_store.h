@@ -1,5 +1,4 @@
-// The packed uint8 image store and what is done to an image on its way into a batch: augmentation, normalisation.
-// Free of torch and of N-API; decoding is TypeScript's (lib/data).
+// The packed uint8 image store, in memory or in a mapped file. Free of torch and of N-API; decoding is TypeScript's.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -7,39 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "data/augment.h"
+
 namespace mnv2 {
-
-/** out = pixel * scale[c] + shift[c], pixel in 0..255. */
-struct Preprocess {
-  float scale[4];
-  float shift[4];
-};
-
-/** What may happen to an image; the defaults are the identity. Units: lib/data/augment.ts. */
-struct Augment {
-  bool flips = false, turns = false;
-  float scale_min = 1, scale_max = 1;
-  float translate = 0;
-  float rotate_deg = 0;
-  float brightness = 0, contrast = 0, saturation = 0;
-};
-
-/** One image's share of an Augment. */
-struct AugmentDraw {
-  /** output pixel (x, y) reads the source at (m0*x + m1*y + m2, m3*x + m4*y + m5); pixel centres are whole numbers */
-  float matrix[6];
-  /** factors, applied in this order; 1 is none */
-  float brightness, contrast, saturation;
-};
-
-/** Depends on its arguments alone, and no setting's draw on whether another is on. */
-AugmentDraw draw(const Augment& augment, int height, int width, uint64_t seed, uint64_t epoch, int64_t index);
-
-/**
- * Resamples RGB [height, width, 3] to [size, size, 3] by a triangle filter, widened when shrinking: with Pillow's
- * fixed-point weights and order (across, then down), so that models trained on Pillow's bilinear see the same bytes.
- */
-void resample_rgb(const uint8_t* in, int height, int width, uint8_t* out, int size);
 
 class ImageStore {  // [count, height, width, channels] uint8
  public:
@@ -72,12 +41,7 @@ class ImageStore {  // [count, height, width, channels] uint8
   uint64_t hash(int64_t index) const;
   bool equal(int64_t a, int64_t b) const;
 
-  /**
-   * One image as float [height, width, channels], that is one row of a channels_last batch. Several threads may
-   * load at once. Where the draw is only flips and quarter turns, pixels move without interpolation; else bilinear,
-   * mirrored at the borders. Then brightness, contrast (about the image's mean grey) and saturation (about each
-   * pixel's grey), a clamp to [0, 255], and the preprocessing.
-   */
+  /** One image, augmented and normalised as load_image does it. Several threads may load at once. */
   void load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch,
             float* out) const;
 
