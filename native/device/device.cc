@@ -72,9 +72,21 @@ void synchronize(at::Device device) {
   (void)device;
 }
 
+/**
+ * NNPACK would take a few float32 convolutions that oneDNN leaves, and on processors it does not know it warns on
+ * stderr at each of them. Versions of libtorch without the switch keep it.
+ */
+template <class Context>
+static auto without_nnpack(Context& context, int) -> decltype(context.setUserEnabledNNPACK(false)) {
+  context.setUserEnabledNNPACK(false);
+}
+template <class Context>
+static void without_nnpack(Context&, long) {}
+
 void start_engine_thread(at::Device device, int threads) {
   at::set_num_threads(threads);
   at::GradMode::set_enabled(false);
+  without_nnpack(at::globalContext(), 0);
 #ifdef MNV2_CUDA
   if (device.is_cuda()) enter_cuda_device(device);
 #else
