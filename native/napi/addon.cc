@@ -1,6 +1,8 @@
 // Registration only.
 #include <napi.h>
 
+#include <memory>
+
 #include "napi/engine_class.h"
 #include "napi/functions.h"
 #include "napi/image_store_class.h"
@@ -8,13 +10,31 @@
 #include "napi/program_class.h"
 #include "napi/row_store_class.h"
 
-/** Ends a process.exit() or an uncaught exception as an environment's end would: neither runs cleanup hooks. */
+static void stop_engines(const Napi::CallbackInfo& info) {
+  info.Env().GetInstanceData<mnv2::AddonData>()->engines.stop();
+}
+
+/**
+ * Ends a process.exit() or an uncaught exception as an environment's end would: neither runs cleanup hooks, and C's
+ * exit() destroys libtorch's statics, many of them made later than anything of ours, under threads that compute.
+ * process.reallyExit, which process.exit() and packages in its place call, emits no event: it is wrapped.
+ */
 static void stop_engines_on_exit(Napi::Env env) {
-  auto stop = [](const Napi::CallbackInfo& info) { info.Env().GetInstanceData<mnv2::AddonData>()->engines.stop(); };
   auto process = env.Global().Get("process").As<Napi::Object>();
   process.Get("prependListener")
       .As<Napi::Function>()
-      .Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop, "stopEngines")});
+      .Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop_engines, "stopEngines")});
+  const auto original = process.Get("reallyExit");
+  if (!original.IsFunction()) return;
+  auto exit = std::make_shared<Napi::FunctionReference>(Napi::Persistent(original.As<Napi::Function>()));
+  exit->SuppressDestruct();  // called while the environment ends
+  process.Set("reallyExit", Napi::Function::New(
+                                env,
+                                [exit](const Napi::CallbackInfo& info) {
+                                  stop_engines(info);
+                                  return exit->Call(info.This(), {info[0]});
+                                },
+                                "reallyExit"));
 }
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {

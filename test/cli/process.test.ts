@@ -169,6 +169,19 @@ describe('out of memory is exit 8', () => {
   });
 });
 
+test('a second Ctrl-C ends train in the middle of a step, with 130 and without a crash', async () => {
+  // Steps long enough that both signals come within one; the first epoch's line says that the next one has begun.
+  const options = ['--size', '320', '--epochs', '100000', '--device', 'cpu', '--out', 'interrupted', '--json'];
+  const { child, seen, ended } = startCli(['train', 'images', ...options], { cwd: at() });
+  await seen('"epoch":1');
+  child.kill('SIGINT');
+  await seen('again to stop at once');
+  child.kill('SIGINT');
+  const { status, signal, stdout } = await ended;
+  expect(signal ?? status).toBe(130);
+  expect(stdout).not.toContain('"stopped"');
+});
+
 describe('failures nobody foresaw', () => {
   /** Runs a command into whose first line of output `code` breaks. */
   const withCode = (code: string, env: Record<string, string> = {}) => {

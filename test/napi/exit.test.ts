@@ -37,15 +37,23 @@ async function ends(list: readonly (readonly [string, number])[]): Promise<End[]
   return done;
 }
 
-const codes: Record<string, number> = { exit: 7, signal: 7, progress: 7, workers: 7, thrown: 1, rejected: 1 };
+const codes: Record<string, number> = {
+  exit: 7,
+  really: 7,
+  signal: 7,
+  progress: 7,
+  workers: 7,
+  thrown: 1,
+  rejected: 1,
+};
 
-test('the main thread ends as asked: process.exit, in a signal handler, in onProgress, uncaught, unhandled', async () => {
+test('the main thread ends as asked: process.exit, reallyExit, in a signal handler, in onProgress, uncaught, unhandled', async () => {
   const moments = [0, 20];
-  const list = ['exit', 'signal', 'progress', 'thrown', 'rejected'].flatMap((way) =>
+  const list = ['exit', 'really', 'signal', 'progress', 'thrown', 'rejected'].flatMap((way) =>
     moments.map((delay) => [way, delay] as const),
   );
   const done = await ends(list);
-  expect(done).toHaveLength(10);
+  expect(done).toHaveLength(12);
   expect(done.filter(({ way, status, signal }) => signal !== null || status !== codes[way])).toEqual([]);
 });
 

@@ -7,6 +7,7 @@ const after = (work) => setTimeout(work, Number(delay));
 
 const endings = {
   exit: () => after(() => process.exit(7)),
+  really: () => after(() => process.reallyExit(7)), // as packages do that wrap process.exit: no 'exit' event
   thrown: () =>
     after(() => {
       throw new Error('thrown');
