@@ -1,5 +1,5 @@
-// Ends of processes and workers under a running loop, at varied moments: each with the exit code asked for, none by a
-// signal.
+// A hundred ends under a running loop, 40 of processes and 60 of workers, at varied moments: each with the exit code
+// asked for, none by a signal.
 import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
 
@@ -37,30 +37,22 @@ async function ends(list: readonly (readonly [string, number])[]): Promise<End[]
   return done;
 }
 
-const codes: Record<string, number> = {
-  exit: 7,
-  really: 7,
-  signal: 7,
-  progress: 7,
-  workers: 7,
-  thrown: 1,
-  rejected: 1,
-};
+const codes: Record<string, number> = { exit: 7, really: 7, signal: 7, progress: 7, thrown: 1, rejected: 1 };
 
-test('the main thread ends as asked: process.exit, reallyExit, in a signal handler, in onProgress, uncaught, unhandled', async () => {
-  const moments = [0, 20];
-  const list = ['exit', 'really', 'signal', 'progress', 'thrown', 'rejected'].flatMap((way) =>
-    moments.map((delay) => [way, delay] as const),
-  );
+test('40 processes end as asked: process.exit, reallyExit, in a signal handler, in onProgress, uncaught, unhandled', async () => {
+  const list = Array.from({ length: 40 }, (_, i) => [Object.keys(codes)[i % 6]!, (i * 7) % 50] as const);
   const done = await ends(list);
-  expect(done).toHaveLength(12);
+  expect(done).toHaveLength(40);
   expect(done.filter(({ way, status, signal }) => signal !== null || status !== codes[way])).toEqual([]);
 });
 
-test('workers end as asked: process.exit, uncaught, terminate(), the end of the process', async () => {
-  const { status, signal, stdout } = await end('workers', 10);
-  expect(signal ?? status).toBe(7);
-  expect(stdout.trim()).toBe('7 1 7 1 7 1 7 1'); // terminate() and an uncaught error both count as 1
+test('60 workers end as asked: process.exit, uncaught, terminate(); their processes under one more', async () => {
+  const done = await ends([0, 10, 25].map((delay) => ['workers', delay]));
+  for (const { status, signal, stdout } of done) {
+    expect(signal ?? status).toBe(7);
+    expect(stdout.trim()).toBe(Array(10).fill('7 1').join(' ')); // terminate() and an uncaught error both count as 1
+  }
+  expect(done).toHaveLength(3);
 });
 
 test('a worker terminated in the middle of a loop leaves nothing behind', () => {

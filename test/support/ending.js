@@ -7,7 +7,7 @@ const after = (work) => setTimeout(work, Number(delay));
 
 const endings = {
   exit: () => after(() => process.exit(7)),
-  really: () => after(() => process.reallyExit(7)), // as packages do that wrap process.exit: no 'exit' event
+  really: () => after(() => process.reallyExit(7)), // what packages that wrap process.exit call: no 'exit' event
   thrown: () =>
     after(() => {
       throw new Error('thrown');
@@ -34,12 +34,12 @@ function worker(way, delay) {
 if (way === 'progress') {
   await startEndlessLoop(() => process.exit(7));
 } else if (way === 'workers') {
-  // Two at a time, then the main thread's own end under one that still works.
+  // Twenty, two at a time; then the main thread's own end under one that still works.
   const codes = [];
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 10; i++) {
     const pair = [
-      ['exit', i * 6],
-      [i % 2 ? 'thrown' : 'terminated', i * 10],
+      ['exit', i * 4],
+      [i % 2 ? 'thrown' : 'terminated', i * 7],
     ].map(([w, d]) => worker(w, d).ended);
     codes.push(...(await Promise.all(pair)));
   }
