@@ -92,7 +92,7 @@ async function openData(
     show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
   if (a.data === undefined) {
     const { syntheticScenes } = await import('../data/sources/synthetic.js');
-    return syntheticScenes({ size, perClass: DEMO.perClass, seed: a.seed, valSplit: a.valSplit, onProgress });
+    return syntheticScenes({ size, perClass: DEMO.perClass, seed: a.seed, valSplit: a.valSplit, onProgress, signal });
   }
   const { ImageFolder } = await import('../data/sources/image-folder.js');
   const { valSplit, seed, skipBad, allowDamaged, maxPixels } = a;

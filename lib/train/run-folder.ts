@@ -27,8 +27,13 @@ export class RunFolder {
     private readonly made: readonly string[],
   ) {}
 
-  /** Refuses a folder that cannot take a run, without touching it: what `claim` would refuse, earlier. */
+  /** Refuses what `claim` would refuse, earlier: the folder is made, locked, and left as it was. */
   static async check(out: string): Promise<void> {
+    await (await RunFolder.claim(out)).release();
+  }
+
+  /** What can be seen without touching anything. */
+  static async #inspect(out: string): Promise<void> {
     const folder = path.resolve(out);
     const existing = nearestExisting(folder);
     const info = await stat(existing).catch(refused(out, existing));
@@ -48,7 +53,7 @@ export class RunFolder {
    * @throws UsageError when it is a file, cannot be written, holds a run, or is another process's
    */
   static async claim(out: string): Promise<RunFolder> {
-    await RunFolder.check(out);
+    await RunFolder.#inspect(out);
     const folder = path.resolve(out);
     const made: string[] = [];
     // One by one: a recursive mkdir never ends below /proc.
