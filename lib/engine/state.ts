@@ -11,13 +11,14 @@ export interface NamedData extends TensorData {
 /**
  * Named tensors on an engine's device, to be listed, read, written and copied: `Weights`, and a program's `state`.
  * @example
- * import { compile, Linear, sgd, sum, input, tensorData, Weights } from 'mnv2-torch';
+ * import { compile, input, Linear, NamedTensors, sgd, sum, tensorData, Weights } from 'mnv2-torch';
  * const layer = new Linear(2, 1, { bias: false });
  * const train = { loss: 'loss', parameters: ['weight'], optimizer: sgd({ momentum: 0.9 }) };
  * const outputs = { loss: sum(layer.call(input('x', [1, 2]))) };
  * const weights = await Weights.init(layer);
  * const program = compile(outputs, { weights, train });
  * await program.run({ x: tensorData([3, 4], [1, 2]) }, { lr: 0.1 });
+ * console.log(program.state instanceof NamedTensors); // true
  * console.log(program.state.names()); // ['optimizer.weight.momentum', 'optimizer.updates']
  * // Going on elsewhere, exactly as here:
  * const resumed = compile(outputs, { weights: await weights.copy(), train });

@@ -63,9 +63,12 @@ export class ImageFolder extends PackedImages {
    * import { mkdirSync, mkdtempSync } from 'node:fs';
    * import sharp from 'sharp';
    * const root = mkdtempSync('/tmp/mnv2-');
-   * for (const [name, background] of [['blue', '#00f'], ['red', '#f00']]) {
+   * for (const [name, r, b] of [['blue', 0, 255], ['red', 255, 0]]) {
    *   mkdirSync(`${root}/${name}`);
-   *   for (const n of [1, 2, 3]) await sharp({ create: { width: 8 + n, height: 8, channels: 3, background } }).png().toFile(`${root}/${name}/${n}.png`);
+   *   for (const n of [1, 2, 3]) {
+   *     const create = { width: 8 + n, height: 8, channels: 3, background: { r, g: 20 * n, b } };
+   *     await sharp({ create }).png().toFile(`${root}/${name}/${n}.png`);
+   *   }
    * }
    * const data = await ImageFolder.open(root, { size: 8, cache: 'off' });
    * await data.ready();
