@@ -278,8 +278,9 @@ describe('every way out leaves best and last on disk', () => {
   });
   test('aborted in the first epoch: what was trained, and no best', async () => {
     const out = at('first');
+    const slow = MobileNetV2({ numClasses: 21 }); // an epoch lasts well beyond its first report
     const abort = new AbortController();
-    const result = await trainer({ batchSize: 2, out, signal: abort.signal }).fit({
+    const result = await trainer({ batchSize: 2, out, signal: abort.signal }, slow).fit({
       onEvent: (event) => event.event === 'progress' && event.phase === 'train' && abort.abort(),
     });
     expect(names(out)).toEqual(RUN.filter((n) => n !== 'best.safetensors'));
