@@ -71,7 +71,8 @@ export async function runPass(pass: Pass): Promise<PassResult> {
     } finally {
       clearTimeout(timer);
     }
-    if (pause.signal.aborted && seen.steps < steps && diverged < 0) await pass.onPause(seen.steps);
+    const moved = seen.steps > before.steps;
+    if (pause.signal.aborted && moved && seen.steps < steps && diverged < 0) await pass.onPause(seen.steps);
   }
   const { images } = seen;
   const phase = {

@@ -20,23 +20,23 @@ const TRAINING = `
       return this.head.call(this.pool.call(this.norm.call(this.conv.call(x))));
     }
   }
-  const [out, batchSize, saveEvery] = [process.argv[1], Number(process.argv[2]), Number(process.argv[3])];
+  const [out, batchSize, repeats] = [process.argv[1], Number(process.argv[2]), Number(process.argv[3])];
   const rows = Int32Array.from({ length: 48 }, (_, i) => i);
   const store = new ImageStore({ count: 48, height: 16, width: 16, channels: 3 });
   for (const i of rows) store.put(i, Uint8Array.from({ length: 768 }, (_, k) => (k * 37 + i * 101) % 256));
-  const split = { train: rows.subarray(0, 32), val: rows.subarray(32), test: rows.subarray(48), seed: 0, ratio: 1 / 3 };
+  const split = { train: Int32Array.from({ length: 32 * repeats }, (_, i) => i % 32), val: rows.subarray(32), test: rows.subarray(48), seed: 0, ratio: 1 / 3 };
   const data = {
     classes: ['a', 'b', 'c'], files: [...rows].map(String), labels: rows.map((i) => i % 3), size: 16, store,
     skipped: [], damaged: [], notes: [], packed: async () => {}, ready: async () => split, dispose() {},
   };
-  for await (const e of new Trainer(new Tiny(), data, { epochs: 1e6, batchSize, threads: 1, out, saveEvery })) {
+  for await (const e of new Trainer(new Tiny(), data, { epochs: 1e6, batchSize, threads: 1, out, saveEvery: 0 })) {
     if (e.event === 'data') console.log('began');
     if (e.event === 'epoch') console.log(e.epoch);
   }`;
 
 /** Kills a training `delay` milliseconds after its n-th line; returns the last epoch it had said. */
 function killed(out: string, lines: number, delay: number): Promise<number> {
-  const args = ['--input-type=module', '-e', TRAINING, out, '16', '0'];
+  const args = ['--input-type=module', '-e', TRAINING, out, '16', '1'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -88,7 +88,7 @@ test('40 kills at seeded moments: every checkpoint loads, and is as new as the l
 test('an epoch that takes long is saved on its way', async () => {
   const out = at('long');
   const file = path.join(out, 'last.safetensors');
-  const args = ['--input-type=module', '-e', TRAINING, out, '1', '0'];
+  const args = ['--input-type=module', '-e', TRAINING, out, '1', '1000'];
   const child = spawn(process.execPath, args, { stdio: 'ignore' });
   const ended = new Promise((resolve) => child.once('close', resolve));
   while (!fs.existsSync(file) && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 1));
