@@ -109,7 +109,6 @@ export class Job {
     const { recipe, model, data, weights, prepared, emit } = this.context;
     const { state } = this;
     const stopped = prepared === undefined || state.epoch < recipe.epochs;
-    if (prepared) await state.keep();
     await this.#tell({ how: stopped ? 'stopped' : 'done' });
     const { best } = state;
     if (best && best.step !== state.step) await state.restore(best);

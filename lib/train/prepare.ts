@@ -6,7 +6,7 @@ import type { Dataset } from '../data/dataset.js';
 import { requireTrainable, type Split } from '../data/split.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { topological } from '../graph/order.js';
-import type { Tensor } from '../graph/tensor.js';
+import { elements, type Tensor } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
 import { Engine } from '../engine/engine.js';
 import { RowStore } from '../engine/rows.js';
@@ -158,7 +158,7 @@ function refuseLoneImages(outputs: Record<string, Tensor>, images: number, batch
 
 function parameterCounts(model: Module): { parameters: number; trainable: number } {
   const parameters = [...model.namedParameters()].filter(([, p]) => p.kind === 'parameter');
-  const size = (of: typeof parameters): number => of.reduce((a, [, p]) => a + p.shape.reduce((x, y) => x * y, 1), 0);
+  const size = (of: typeof parameters): number => of.reduce((a, [, p]) => a + elements(p.shape), 0);
   return { parameters: size(parameters), trainable: size(parameters.filter(([, p]) => p.requiresGrad)) };
 }
 

@@ -3,6 +3,7 @@
 import type { TensorData } from '../native/wire.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
+import { firstNotFinite } from '../weights/load.js';
 import type { EpochEvent } from './events.js';
 
 /** The weights at one moment. Only what training changes is copied: the frozen rest is the same at all of them. */
@@ -29,8 +30,7 @@ export function changing(model: Module): string[] {
   );
 }
 
-const finite = ({ data, dtype }: TensorData): boolean =>
-  dtype === 'int64' || (data as Float32Array).every((v) => Number.isFinite(v));
+const finite = ({ data, dtype }: TensorData): boolean => dtype === 'int64' || firstNotFinite(data as Float32Array) < 0;
 
 export class TrainingState {
   /** whole epochs taken */

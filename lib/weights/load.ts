@@ -75,7 +75,7 @@ export function matchWeights(
 }
 
 /** Index of the first number that is not finite, or -1. A loop over plain arithmetic: it looks at every weight there is. */
-function firstNotFinite(values: Float32Array): number {
+export function firstNotFinite(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) if (values[i]! - values[i]! !== 0) return i;
   return -1;
 }

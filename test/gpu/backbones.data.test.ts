@@ -4,22 +4,10 @@ import * as t from 'mnv2-torch';
 import { Engine, type MobileNet, type TensorData, type Weights } from 'mnv2-torch';
 import { cli } from '../support/cli.ts';
 import { requireData } from '../support/data.ts';
-import { noGpu } from '../support/gpu.ts';
+import { noGpu, off } from '../support/gpu.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const gpu = (): Engine => new Engine({ device: 'cuda' });
-/** Largest difference over the largest expected value. */
-function off(got: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>): number {
-  expect(got.length).toBe(expected.length);
-  let [worst, scale] = [0, 1e-30];
-  for (let i = 0; i < expected.length; i++) {
-    const e = Number(expected[i]);
-    const d = Math.abs(Number(got[i]) - e);
-    scale = Math.max(scale, Math.abs(e));
-    worst = Number.isNaN(d) ? Infinity : Math.max(worst, d);
-  }
-  return worst / scale;
-}
 
 requireData(
   'real backbones',

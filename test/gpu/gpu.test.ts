@@ -17,7 +17,7 @@ import { native } from '../../dist/native/load.js';
 import { ImageStore } from '../../dist/engine/images.js';
 import { OPS } from '../../dist/graph/op-names.js';
 import { flatten } from '../../dist/engine/program.js';
-import { noGpu } from '../support/gpu.ts';
+import { noGpu, off } from '../support/gpu.ts';
 
 const onGpu = noGpu ? describe.skip : describe;
 const gpu = (): Engine => new Engine({ device: 'cuda' });
@@ -29,18 +29,6 @@ const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b
 /** Spread over (-2, 2) without a pattern. */
 const numbers = (n: number, seed: number): Float32Array =>
   Float32Array.from({ length: n }, (_, i) => (((i + 1) * 2654435761 + seed * 97654321) % 4294967291) / 1073741822 - 2);
-/** Largest difference over the largest expected value. */
-function off(got: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>): number {
-  expect(got.length).toBe(expected.length);
-  let [worst, scale] = [0, 1e-30];
-  for (let i = 0; i < expected.length; i++) {
-    const e = Number(expected[i]);
-    const d = Math.abs(Number(got[i]) - e);
-    scale = Math.max(scale, Math.abs(e));
-    worst = Number.isNaN(d) ? Infinity : Math.max(worst, d);
-  }
-  return worst / scale;
-}
 type Values = Record<string, TensorData>;
 function close(got: Values, expected: Values, tolerance: number, what = ''): void {
   for (const [name, { data, shape }] of Object.entries(expected)) {
