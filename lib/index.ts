@@ -121,5 +121,7 @@ export type { Trained, TrainedModel } from './infer/trained.js';
 export { Trainer } from './train/trainer.js';
 export type { TrainResult } from './train/result.js';
 export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';
-export type { EpochEvent, Phase, TrainEvent } from './train/events.js';
+export type { EpochEvent, Phase, TrainEvent, ValidPhase } from './train/events.js';
+export type { Beginning, Ending, Hook, Outputs } from './train/hooks/hook.js';
+export type { Best, Snapshot, TrainingState } from './train/state.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';

@@ -14,6 +14,8 @@ export interface Evaluation {
   accuracy: number;
   /** mean cross entropy */
   loss: number;
+  /** mean over classes of F1, the harmonic mean of precision and recall; classes neither present nor predicted do not count */
+  macroF1: number;
   /** number of images */
   images: number;
   /** precision and recall are 0 where nothing was predicted or present */
@@ -32,21 +34,23 @@ export function figures(
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
   for (let i = 0; i < labels.length; i++) confusion[labels[i]!]![predicted[i]!]!++;
   const ratio = (a: number, b: number): number => (b === 0 ? 0 : a / b);
+  const claimed = classes.map((_, c) => confusion.reduce((a, row) => a + row[c]!, 0));
+  const support = confusion.map((row) => row.reduce((a, b) => a + b, 0));
+  // 2pr / (p + r) is twice the right ones over all that were there or claimed.
+  const seen = classes.flatMap((_, c) => (support[c]! + claimed[c]! > 0 ? [c] : []));
+  const f1 = seen.reduce((a, c) => a + (2 * confusion[c]![c]!) / (support[c]! + claimed[c]!), 0);
   const right = confusion.reduce((a, row, c) => a + row[c]!, 0);
   return {
     accuracy: ratio(right, labels.length),
     loss,
+    macroF1: ratio(f1, seen.length),
     images: labels.length,
-    classes: classes.map((label, c) => {
-      const support = confusion[c]!.reduce((a, b) => a + b, 0);
-      const claimed = confusion.reduce((a, row) => a + row[c]!, 0);
-      return {
-        label,
-        precision: ratio(confusion[c]![c]!, claimed),
-        recall: ratio(confusion[c]![c]!, support),
-        support,
-      };
-    }),
+    classes: classes.map((label, c) => ({
+      label,
+      precision: ratio(confusion[c]![c]!, claimed[c]!),
+      recall: ratio(confusion[c]![c]!, support[c]!),
+      support: support[c]!,
+    })),
     confusion,
   };
 }

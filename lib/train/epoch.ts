@@ -13,6 +13,8 @@ export interface Pass {
   /** training: the rate of each step of the pass, and the number of steps taken before it */
   lr?: Float64Array;
   firstStep?: number;
+  /** batched outputs to return, of all steps */
+  rows?: string[];
   /** seconds after which the pass is interrupted between two steps, for `onPause` */
   pauseEvery: number;
   onPause: (steps: number) => Promise<void>;
@@ -27,14 +29,17 @@ export interface PassResult {
   stopped: boolean;
   /** step whose loss was not finite, or -1 */
   diverged: number;
+  /** the batched float outputs asked for, concatenated in visiting order */
+  rows: Record<string, Float32Array>;
 }
 
 /** Visits `order` once. Interrupted or not, the steps and their numbers are the same: each depends on its number alone. */
 export async function runPass(pass: Pass): Promise<PassResult> {
-  const { program, order, batchSize, stop, lr, firstStep = 0 } = pass;
+  const { program, order, batchSize, stop, lr, firstStep = 0, rows: wanted = [] } = pass;
   const steps = Math.ceil(order.length / batchSize);
   const sums = { loss: 0, correct: 0, seconds: 0 };
   const seen = { steps: 0, images: 0 };
+  const parts = wanted.map((): Float32Array[] => []);
   let diverged = -1;
   while (seen.steps < steps && diverged < 0 && !stop.aborted) {
     const pause = new AbortController();
@@ -46,6 +51,7 @@ export async function runPass(pass: Pass): Promise<PassResult> {
         batchSize,
         bind: pass.bind,
         stack: ['loss', 'correct'],
+        rows: wanted,
         seed: pass.seed,
         signal: AbortSignal.any([stop, pause.signal]),
         firstStep: firstStep + seen.steps,
@@ -65,6 +71,9 @@ export async function runPass(pass: Pass): Promise<PassResult> {
       loss.forEach((v, i) => (sums.loss += v * Math.min(batchSize, result.examples - i * batchSize)));
       sums.correct += result.stack['correct']!.reduce((a, v) => a + v, 0);
       sums.seconds += result.seconds;
+      wanted.forEach((name, i) => {
+        if (result.examples > 0) parts[i]!.push(result.rows[name]!.data as Float32Array);
+      });
       if (result.diverged >= 0) diverged = seen.steps + result.diverged;
       seen.steps += result.steps;
       seen.images += result.examples;
@@ -82,5 +91,17 @@ export async function runPass(pass: Pass): Promise<PassResult> {
     steps: seen.steps,
     imagesPerSecond: images / sums.seconds,
   };
-  return { phase, steps: seen.steps, stopped: seen.steps < steps && diverged < 0, diverged };
+  const rows = Object.fromEntries(wanted.map((name, i) => [name, joined(parts[i]!)]));
+  return { phase, steps: seen.steps, stopped: seen.steps < steps && diverged < 0, diverged, rows };
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0]!;
+  const all = new Float32Array(parts.reduce((a, part) => a + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }

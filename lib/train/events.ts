@@ -11,6 +11,12 @@ export interface Phase {
   imagesPerSecond: number;
 }
 
+/** Figures of a pass over the validation images. */
+export interface ValidPhase extends Phase {
+  /** mean of the classes' F1: see `Evaluation.macroF1` */
+  macroF1: number;
+}
+
 /** An epoch that ended; `lr` is the rate of its first step. */
 export interface EpochEvent {
   event: 'epoch';
@@ -18,7 +24,7 @@ export interface EpochEvent {
   epochs: number;
   lr: number;
   train: Phase;
-  valid: Phase;
+  valid: ValidPhase;
 }
 
 /** What a training says, in order; `done` or `stopped` is the last, unless it throws. */

@@ -1,20 +1,22 @@
 // A training under way: what the trainer's loop calls, and what it tells the hooks.
 import { DivergedError } from '../errors.js';
+import { figures } from '../infer/evaluate.js';
 import type { Dataset } from '../data/dataset.js';
 import { splitToJSON } from '../data/split-file.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';
 import { runPass, type PassResult } from './epoch.js';
-import type { EpochEvent, Phase, TrainEvent } from './events.js';
+import type { EpochEvent, Phase, TrainEvent, ValidPhase } from './events.js';
 import { Checkpoints } from './hooks/checkpoint.js';
-import type { Ending, Hook } from './hooks/hook.js';
+import type { Ending, Hook, Outputs } from './hooks/hook.js';
 import { Log } from './hooks/log.js';
 import type { Prepared } from './prepare.js';
 import type { Recipe } from './recipe.js';
 import { TrainResult } from './result.js';
 import type { RunFolder } from './run-folder.js';
 import { learningRates, shuffled } from './schedule.js';
+import { settingsOf } from './settings.js';
 import { TrainingState } from './state.js';
 
 export interface JobContext {
@@ -39,17 +41,23 @@ export class Job {
   constructor(private readonly context: JobContext) {
     const { recipe, model, data, weights, prepared, run } = context;
     this.state = new TrainingState(weights, model);
-    if (!run || !prepared) return;
-    const metadata = checkpointMetadata(model, data.classes, recipe.preprocess);
-    this.#checkpoints = new Checkpoints({ run, metadata, every: recipe.saveEvery });
-    this.#hooks.push(new Log(run, recipe, data.classes, splitToJSON(data, prepared.split)), this.#checkpoints);
+    if (!prepared) return;
+    if (run) {
+      const metadata = checkpointMetadata(model, data.classes, recipe.preprocess);
+      this.#checkpoints = new Checkpoints({ run, metadata, every: recipe.saveEvery });
+      this.#hooks.push(new Log(run, splitToJSON(data, prepared.split)), this.#checkpoints);
+    }
+    this.#hooks.push(...recipe.hooks);
   }
 
   /** Epochs still to train, counted from 1; ends early when the training is stopped. */
   async *remaining(): AsyncIterable<number> {
-    const { prepared, recipe, stop } = this.context;
+    const { prepared, recipe, model, data, stop } = this.context;
     if (!prepared) return;
-    for (const hook of this.#hooks) await hook.began?.(this.state);
+    const { preprocess, out } = recipe;
+    const settings = settingsOf(recipe, data.classes);
+    const beginning = { model, data, split: prepared.split, settings, preprocess, out };
+    for (const hook of this.#hooks) await hook.began?.(this.state, beginning);
     while (this.state.epoch < recipe.epochs && !stop.aborted) yield this.state.epoch + 1;
   }
 
@@ -82,25 +90,31 @@ export class Job {
   }
 
   /** Runs every validation image once; undefined when stopped on the way. */
-  async validate(epoch: number): Promise<Phase | undefined> {
+  async validate(epoch: number): Promise<{ phase: ValidPhase; outputs: Outputs } | undefined> {
     const { validator, split, validBatch } = this.context.prepared!;
-    const result = await this.#pass('valid', epoch, { program: validator, order: split.val, batchSize: validBatch });
+    const { classes, labels } = this.context.data;
+    const order = split.val;
+    const pass = { program: validator, order, batchSize: validBatch, rows: ['probability'] };
+    const result = await this.#pass('valid', epoch, pass);
     if (result.stopped) return undefined;
     if (!Number.isFinite(result.phase.loss)) {
       throw new DivergedError(
         `the validation loss is not finite after epoch ${epoch}. Try a lower --lr (it was ${this.context.recipe.lr})`,
       );
     }
-    return result.phase;
+    const outputs = { indices: order, probabilities: result.rows['probability']! };
+    const truth = Int32Array.from(order, (row) => labels[row]!);
+    const { macroF1 } = figures(classes, truth, likeliest(outputs, classes.length), result.phase.loss);
+    return { phase: { ...result.phase, macroF1 }, outputs };
   }
 
   /** Counts the epoch and tells everyone. */
-  async ended(epoch: number, train: Phase, valid: Phase): Promise<void> {
+  async ended(epoch: number, train: Phase, valid: { phase: ValidPhase; outputs: Outputs }): Promise<void> {
     const { recipe, prepared, emit } = this.context;
     const [lr] = this.#rates((epoch - 1) * prepared!.stepsPerEpoch, 1);
-    const event: EpochEvent = { event: 'epoch', epoch, epochs: recipe.epochs, lr: lr!, train, valid };
+    const event: EpochEvent = { event: 'epoch', epoch, epochs: recipe.epochs, lr: lr!, train, valid: valid.phase };
     await this.state.ended(event);
-    for (const hook of this.#hooks) await hook.epochEnded?.(this.state, event);
+    for (const hook of this.#hooks) await hook.epochEnded?.(this.state, event, valid.outputs);
     emit(event);
   }
 
@@ -135,7 +149,13 @@ export class Job {
   /** The other way out: saves what is good, and lets the error say where it is. What fails on the way changes nothing. */
   async failed(error: Error): Promise<void> {
     const ending: Ending = { how: error instanceof DivergedError ? 'diverged' : 'failed', error };
-    for (const hook of this.#hooks) await hook.ended?.(this.state, ending).catch(() => {});
+    for (const hook of this.#hooks) {
+      try {
+        await hook.ended?.(this.state, ending);
+      } catch {
+        // The first error is the one to tell.
+      }
+    }
     const { best, last } = this.#checkpoints ?? {};
     if (!(error instanceof DivergedError)) return;
     if (best) error.message += `; the best checkpoint so far is ${best}`;
@@ -155,7 +175,7 @@ export class Job {
   async #pass(
     phase: 'train' | 'valid',
     epoch: number,
-    pass: Pick<Parameters<typeof runPass>[0], 'program' | 'order' | 'batchSize' | 'lr' | 'firstStep'>,
+    pass: Pick<Parameters<typeof runPass>[0], 'program' | 'order' | 'batchSize' | 'lr' | 'firstStep' | 'rows'>,
     onPause: (steps: number) => void = () => {},
   ): Promise<PassResult> {
     const { recipe, prepared, stop, emit } = this.context;
@@ -178,4 +198,12 @@ export class Job {
       },
     });
   }
+}
+
+/** The class of the highest probability, of each image. */
+function likeliest({ indices, probabilities }: Outputs, classes: number): Int32Array {
+  return Int32Array.from(indices, (_, i) => {
+    const row = probabilities.subarray(i * classes, (i + 1) * classes);
+    return row.reduce((best, p, c) => (p > row[best]! ? c : best), 0);
+  });
 }

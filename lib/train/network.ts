@@ -1,7 +1,7 @@
 // The graphs of a training: logits, loss and correct answers over images, in training and in evaluation mode, with
 // what is frozen split off. Owns no loop.
 import type { Module } from '../nn/module.js';
-import { argmax, cast, crossEntropy, equal, sum } from '../graph/ops.js';
+import { argmax, cast, crossEntropy, equal, softmax, sum } from '../graph/ops.js';
 import { splitFrozen, type Partition } from '../graph/partition.js';
 import { input, shapeText, type Tensor } from '../graph/tensor.js';
 import { UsageError } from '../errors.js';
@@ -24,6 +24,7 @@ function outputs(model: Module, size: number, classes: number, labelSmoothing: n
   }
   return {
     logits,
+    probability: softmax(logits),
     loss: crossEntropy(logits, label, { labelSmoothing }),
     correct: sum(cast(equal(argmax(logits), label), 'float32')),
   };

@@ -1,6 +1,6 @@
 // The recipe of a training: its options, their defaults and why, and all that can be refused before any work. Pure: the
 // model and the data are looked at, never changed.
-import { UsageError } from '../errors.js';
+import { shown, UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
 import { augmentPreset, augmentWith, type AugmentPreset } from '../data/augment.js';
 import { MOST_SIZE, validPreprocess, type Preprocess } from '../weights/preprocess.js';
@@ -12,6 +12,7 @@ import type { Module } from '../nn/module.js';
 import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimizer.js';
 import { MOST_THREADS, resolveDevice } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
+import type { Hook } from './hooks/hook.js';
 import { checkSchedule, type Schedule } from './schedule.js';
 
 /** Optimizers by name; `sgd` has a momentum of 0.9. */
@@ -65,6 +66,8 @@ export interface TrainerOptions {
   out?: string;
   /** seconds between two checkpoints while training, at most (default 20); a step is always finished first */
   saveEvery?: number;
+  /** hear of the start, epochs and the end, after what writes the run folder */
+  hooks?: readonly Hook[];
   /** written to config.json beside the resolved settings */
   config?: Record<string, unknown>;
   /** aborting stops after the step under way, saves, and ends with `stopped` */
@@ -93,6 +96,7 @@ export interface Recipe {
   readonly preprocess: Preprocess;
   readonly out: string | undefined;
   readonly saveEvery: number;
+  readonly hooks: readonly Hook[];
   readonly config: Record<string, unknown>;
   readonly signal: AbortSignal | undefined;
 }
@@ -199,6 +203,10 @@ export function checkOptions(options: TrainerOptions): void {
   given('signal', (v) => {
     if (!(v instanceof AbortSignal)) throw new UsageError(`signal: expected an AbortSignal, got ${String(v)}`);
   });
+  given('hooks', (v) => {
+    if (!Array.isArray(v) || v.some((hook) => typeof hook !== 'object' || hook === null))
+      throw new UsageError(`hooks: expected a list of hooks, got ${shown(v)}`);
+  });
   given('out', (v) => {
     if (typeof v !== 'string' || v === '')
       throw new UsageError(`out: expected a folder's path, got ${JSON.stringify(v)}`);
@@ -273,6 +281,7 @@ export function resolveRecipe(model: Module, size: number, options: TrainerOptio
     preprocess,
     out: options.out,
     saveEvery: options.saveEvery ?? 20,
+    hooks: options.hooks ?? [],
     config: options.config ?? {},
     signal: options.signal,
   };

@@ -1,19 +1,49 @@
 // What a training tells those who follow it. One concern a file implements this; the trainer calls them in order.
+import type { Dataset } from '../../data/dataset.js';
+import type { Split } from '../../data/split.js';
+import type { Module } from '../../nn/module.js';
+import type { Preprocess } from '../../weights/preprocess.js';
 import type { EpochEvent } from '../events.js';
 import type { TrainingState } from '../state.js';
+
+/** What stays the same from a training's first epoch to its last. */
+export interface Beginning {
+  readonly model: Module;
+  /** images, labels and classes; every image is decoded */
+  readonly data: Dataset;
+  /** which of them are trained and validated on */
+  readonly split: Split;
+  /** what config.json holds: every setting as it is used, plain values */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** what the model expects of pixels */
+  readonly preprocess: Preprocess;
+  /** the run folder, where one is written */
+  readonly out: string | undefined;
+}
+
+/** What the model said of every validation image after an epoch. */
+export interface Outputs {
+  /** rows of the data's store, in the order of `probabilities` */
+  readonly indices: Int32Array;
+  /** [images, classes], each row sums to 1 */
+  readonly probabilities: Float32Array;
+}
 
 /** How a training ended: `failed` and `diverged` come with the error that is thrown once every hook has heard of it. */
 export type Ending =
   { readonly how: 'done' | 'stopped' } | { readonly how: 'diverged' | 'failed'; readonly error: Error };
 
-/** Every method is awaited: the training does not go on before. */
+/**
+ * Follows a training: `new Trainer(model, data, { hooks: [mine] })`. Every method is awaited, the training does not go on
+ * before; what one throws ends it.
+ */
 export interface Hook {
   /** the data is there, the first epoch is next */
-  began?(state: TrainingState): Promise<void>;
+  began?(state: TrainingState, beginning: Beginning): Promise<void> | void;
   /** between two steps, every `saveEvery` seconds at most; `state.weights` may be read */
-  paused?(state: TrainingState): Promise<void>;
+  paused?(state: TrainingState): Promise<void> | void;
   /** an epoch was trained and validated */
-  epochEnded?(state: TrainingState, event: EpochEvent): Promise<void>;
+  epochEnded?(state: TrainingState, event: EpochEvent, outputs: Outputs): Promise<void> | void;
   /** nothing more will be trained */
-  ended?(state: TrainingState, ending: Ending): Promise<void>;
+  ended?(state: TrainingState, ending: Ending): Promise<void> | void;
 }

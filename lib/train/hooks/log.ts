@@ -2,30 +2,22 @@
 // that was not done leaves a last line that says why.
 import { appendFile, writeFile } from 'node:fs/promises';
 import { DataError } from '../../errors.js';
-import { native } from '../../native/load.js';
 import type { SplitFile } from '../../data/split-file.js';
 import type { EpochEvent } from '../events.js';
-import type { Recipe } from '../recipe.js';
 import type { RunFolder } from '../run-folder.js';
 import type { TrainingState } from '../state.js';
-import type { Ending, Hook } from './hook.js';
+import type { Beginning, Ending, Hook } from './hook.js';
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 export class Log implements Hook {
   constructor(
     private readonly run: RunFolder,
-    private readonly recipe: Recipe,
-    private readonly classes: readonly string[],
     private readonly split: SplitFile,
   ) {}
 
-  async began(): Promise<void> {
-    const { out: _out, weights, signal: _signal, config, ...settings } = this.recipe;
-    const { package: version, libtorch } = native().buildInfo();
-    const versions = { 'mnv2-torch': version, node: process.versions.node, libtorch };
-    const from = weights && 'file' in weights ? weights.file : weights ? 'an earlier training' : null;
-    await this.#write('config.json', json({ ...config, ...settings, weights: from, classes: this.classes, versions }));
+  async began(_state: TrainingState, { settings }: Beginning): Promise<void> {
+    await this.#write('config.json', json(settings));
     await this.#write('split.json', json(this.split));
     await this.#write('metrics.jsonl', '');
   }
