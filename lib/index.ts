@@ -102,6 +102,7 @@ export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/f
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
 export { type BadFile, type Dataset } from './data/dataset.js';
 export { type Split } from './data/split.js';
+export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js';
 export { decodeImage, type DecodeOptions } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
 export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';

@@ -22,12 +22,14 @@ export interface Dataset {
   readonly skipped: readonly BadFile[];
   /** damaged files that are in the data all the same, as far as they could be decoded (known once `ready`) */
   readonly damaged: readonly BadFile[];
-  /** what a user should know of how the data was understood, a sentence each */
+  /** what a user should know of how the data was understood, a sentence each (known once `ready`) */
   readonly notes: readonly string[];
   /** resolves when rows 0 .. count - 1 hold their pixels */
   packed(count: number): Promise<void>;
   /** resolves when every row does, with the split; rejects with a DataError that lists all bad files */
   ready(): Promise<Split>;
+  /** for each row the first usable row with the same pixels, mostly itself; resolves when all are packed */
+  duplicates?(): Promise<Int32Array>;
   /** Stops decoding and frees the pixels. Idempotent. */
   dispose(): void;
 }

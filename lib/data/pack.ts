@@ -7,7 +7,7 @@ import { checkFlag, checkFunction, checkSignal, checkWhole, MOST_PIXELS, MOST_SI
 import type { BadFile, Dataset } from './dataset.js';
 import { decodeInParallel, reasonOf, type Decoded, type DecodeOptions } from './decode.js';
 import { Milestones } from './milestones.js';
-import type { Split } from './split.js';
+import { duplicateGroups, type Split } from './split.js';
 
 /** How images are decoded into a store, whatever their source. */
 export interface PackOptions extends DecodeOptions {
@@ -35,7 +35,19 @@ export interface PackSource {
   root?: string;
   decode(row: number): Promise<Decoded>;
   /** Divides the usable rows; the store is full. */
-  split(rows: readonly number[], store: ImageStore, absent: ReadonlySet<string>): Split | Promise<Split>;
+  split(packed: Packed): Split | Promise<Split>;
+}
+
+/** Images that were packed, as they are divided. */
+export interface Packed {
+  /** usable rows */
+  rows: readonly number[];
+  /** files that were left out */
+  absent: ReadonlySet<string>;
+  /** for each row the first usable row with the same pixels */
+  duplicates(): Promise<Int32Array>;
+  /** adds a sentence to the dataset's notes */
+  note(sentence: string): void;
 }
 
 /** Where the pixels are kept. */
@@ -101,14 +113,16 @@ export class PackedImages implements Dataset {
   readonly labels: Int32Array;
   readonly size: number;
   readonly store: ImageStore;
-  readonly notes: readonly string[];
+  readonly notes: string[];
   readonly skipped: BadFile[] = [];
   readonly damaged: BadFile[] = [];
   readonly #source: PackSource;
   readonly #options: PackOptions;
   readonly #place: Place;
   readonly #packed: Milestones;
+  readonly #full: Promise<void>;
   readonly #split: Promise<Split>;
+  #duplicates: Promise<Int32Array> | undefined;
   #disposed = false;
 
   /** Starts decoding at once. The options have been checked. */
@@ -119,11 +133,12 @@ export class PackedImages implements Dataset {
     this.classes = source.classes;
     this.files = source.files;
     this.labels = source.labels;
-    this.notes = source.notes ?? [];
+    this.notes = [...(source.notes ?? [])];
     this.size = options.size;
     this.store = place.store;
     this.#packed = new Milestones(source.files.length);
-    this.#split = this.#pack().then(() => this.#divide());
+    this.#full = this.#pack();
+    this.#split = this.#full.then(() => this.#divide());
     this.#split.catch((error: unknown) => this.#packed.fail(error));
   }
 
@@ -132,6 +147,9 @@ export class PackedImages implements Dataset {
   }
   ready(): Promise<Split> {
     return this.#split;
+  }
+  duplicates(): Promise<Int32Array> {
+    return (this.#duplicates ??= this.#full.then(() => duplicateGroups(this.store, this.#usable())));
   }
   dispose(): void {
     this.#disposed = true;
@@ -204,9 +222,17 @@ export class PackedImages implements Dataset {
     );
   }
 
-  #divide(): Split | Promise<Split> {
+  #usable(): number[] {
     const absent = new Set(this.skipped.map((s) => s.file));
-    const rows = [...this.files.keys()].filter((i) => !absent.has(this.files[i]!));
-    return this.#source.split(rows, this.store, absent);
+    return [...this.files.keys()].filter((i) => !absent.has(this.files[i]!));
+  }
+
+  #divide(): Split | Promise<Split> {
+    return this.#source.split({
+      rows: this.#usable(),
+      absent: new Set(this.skipped.map((s) => s.file)),
+      duplicates: () => this.duplicates(),
+      note: (sentence) => void this.notes.push(sentence),
+    });
   }
 }

@@ -4,12 +4,11 @@ import type { Dataset } from './dataset.js';
 import { shown } from './checks.js';
 import { reasonOf } from './decode.js';
 import { readRegularFile } from './regular-file.js';
+import { SPLIT_KINDS, type GroupRule, type SplitKind } from './split-options.js';
 import type { Split } from './split.js';
 
-/** A split.json: files by use, relative to the data's root. */
-export interface SplitFile {
-  seed: number;
-  ratio: number;
+/** A split.json: how the split was made, and files by use, relative to the data's root. */
+export interface SplitFile extends Omit<Split, Part> {
   train: string[];
   val: string[];
   test: string[];
@@ -23,14 +22,9 @@ const MOST_BYTES = 2 ** 28;
 
 /** What a run writes so that it can be repeated, and `eval --split` reads. */
 export function splitToJSON(data: Pick<Dataset, 'files'>, split: Split): SplitFile {
+  const { train, val, test, ...made } = split;
   const names = (rows: Int32Array): string[] => Array.from(rows, (i) => data.files[i]!);
-  return {
-    seed: split.seed,
-    ratio: split.ratio,
-    train: names(split.train),
-    val: names(split.val),
-    test: names(split.test),
-  };
+  return { ...made, train: names(train), val: names(val), test: names(test) };
 }
 
 const some = (names: readonly string[]): string => `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`;
@@ -48,7 +42,8 @@ async function parse(file: string): Promise<unknown> {
 }
 
 /**
- * Reads a split.json for these files. A list may be absent; `seed` and `ratio` are kept for the record.
+ * Reads a split.json for these files. A list may be absent; what made the split is kept for the record, and may be absent
+ * as well.
  * @param absent files that were left out of the data: passed over
  * @throws DataError when it is not one, names a file twice, or names files that are not there
  */
@@ -97,5 +92,26 @@ export async function splitFromFile(
     refuse(`expected 'seed' as a whole number, got ${shown(seed)}`);
   if (typeof ratio !== 'number' || !(ratio >= 0 && ratio <= 1))
     refuse(`expected 'ratio' as a number from 0 to 1, got ${shown(ratio)}`);
-  return { ...split, seed: seed as number, ratio: ratio as number };
+  return { ...split, seed: seed as number, ratio: ratio as number, ...madeBy(fields, refuse) };
+}
+
+/** The kind of a split and what belongs to it, as far as a file says. */
+function madeBy(
+  { kind, group, folds, fold }: Record<string, unknown>,
+  refuse: (what: string) => never,
+): Pick<Split, 'kind' | 'group' | 'folds' | 'fold'> {
+  if (kind !== undefined && !(SPLIT_KINDS as readonly unknown[]).includes(kind))
+    refuse(`expected 'kind' as one of ${SPLIT_KINDS.join(', ')}, got ${shown(kind)}`);
+  if (group !== undefined && (typeof group !== 'object' || group === null))
+    refuse(`expected 'group' as { "folder": true } or { "pattern": "..." }, got ${shown(group)}`);
+  if (folds !== undefined && !(Number.isSafeInteger(folds) && (folds as number) >= 2))
+    refuse(`expected 'folds' as a whole number of at least 2, got ${shown(folds)}`);
+  const within = Number.isSafeInteger(fold) && (fold as number) >= 0 && (fold as number) < (folds as number);
+  if ((folds ?? fold) !== undefined && !within)
+    refuse(`expected 'fold' as a whole number below 'folds', got ${shown(fold)}`);
+  return {
+    ...(kind !== undefined && { kind: kind as SplitKind }),
+    ...(group !== undefined && { group: group as GroupRule }),
+    ...(folds !== undefined && { folds: folds as number, fold: fold as number }),
+  };
 }

@@ -1,8 +1,10 @@
-// How images are divided into training, validation and test. Split files are split-file.ts.
+// How images are divided into training, validation and test. Which split is asked for is split-options.ts, the drawing
+// split-classes.ts and split-groups.ts, split files split-file.ts.
 import { DataError } from '../errors.js';
 import type { ImageStore } from '../engine/images.js';
-import { Random } from '../random.js';
-import { checkShare } from './checks.js';
+import { deal, holdBack, together } from './split-classes.js';
+import { divideGroups, unevenness } from './split-groups.js';
+import { splitKind, type GroupRule, type SplitKind, type SplitOptions } from './split-options.js';
 
 /** Rows of the store by use. Bad and unused images are in none. */
 export interface Split {
@@ -12,51 +14,62 @@ export interface Split {
   seed: number;
   /** share of the images in `val` */
   ratio: number;
+  /** how it was drawn; absent where it was not: the folder has a val/, or a split file does not say */
+  kind?: SplitKind;
+  /** what made the groups of kind 'group' */
+  group?: GroupRule;
+  /** of a cross-validation: parts, and which of them is in `val`, from 0 */
+  folds?: number;
+  fold?: number;
+}
+
+/** What is divided. */
+export interface Divided {
+  classes: readonly string[];
+  files: readonly string[];
+  labels: Int32Array;
+  /** usable rows */
+  rows: readonly number[];
+  /** for each row the first row with the same pixels */
+  sameAs: ArrayLike<number>;
+  /** folders above a row's class folder; absent: none */
+  depth?: (row: number) => number;
 }
 
 /**
- * Splits rows into training and validation, class by class, so that every class keeps its share; rows with equal pixels
- * stay together. The same seed gives the same split on every machine.
- * @param rows usable rows
- * @param groupOf equal for rows with equal pixels
+ * Splits rows into training and validation; rows with equal pixels stay together. The same seed gives the same split on
+ * every machine. The options have been checked.
+ * @param note hears what a user should know of it
+ * @throws DataError for groups that do not allow it
  */
-export function stratifiedSplit(
-  rows: readonly number[],
-  labels: Int32Array,
-  groupOf: (row: number) => number,
-  ratio: number,
-  seed: number,
-): Split {
-  checkShare('valSplit', ratio);
-  const groups = new Map<number, number[]>();
-  for (const row of rows) {
-    const key = groupOf(row);
-    const group = groups.get(key);
-    if (group) group.push(row);
-    else groups.set(key, [row]);
+export function splitImages(data: Divided, options: SplitOptions, note: (sentence: string) => void): Split {
+  const { rows, labels, files, classes, sameAs, depth = () => 0 } = data;
+  const { valSplit = 0.3, seed = 0, folds, fold = 0, group } = options;
+  const kind = splitKind(options);
+  const ratio = folds === undefined ? valSplit : 1 / folds;
+  const units = together(rows, (row) => sameAs[row]!);
+  let held: readonly number[];
+  if (kind === 'group') {
+    const shares = folds === undefined ? [ratio] : new Array<number>(folds).fill(ratio);
+    const split = { units, rows, labels, files, classes, rule: group!, depth, seed };
+    held = divideGroups(split, shares)[fold]!;
+    const uneven = unevenness(held, rows, labels, classes, ratio);
+    if (uneven !== undefined) note(uneven);
+  } else {
+    const split = { units, labels, files, kind, seed };
+    held = folds === undefined ? holdBack(split, ratio) : deal(split, folds, classes)[fold]!;
   }
-  // A group counts for the class of its first row; the same picture under two labels must not be on both sides either.
-  const byClass = new Map<number, number[][]>();
-  for (const group of groups.values()) {
-    const label = labels[group[0]!]!;
-    const list = byClass.get(label);
-    if (list) list.push(group);
-    else byClass.set(label, [group]);
-  }
-  const train: number[] = [];
-  const val: number[] = [];
-  for (const [label, list] of [...byClass].sort(([a], [b]) => a - b)) {
-    const total = list.reduce((a, g) => a + g.length, 0);
-    const wanted = Math.min(Math.max(Math.round(total * ratio), 1), total - 1);
-    let held = 0;
-    for (const group of new Random(seed, 'split', label).shuffle(list)) {
-      const fits = held + group.length <= wanted;
-      if (fits) held += group.length;
-      (fits ? val : train).push(...group);
-    }
-  }
-  const sorted = (list: number[]): Int32Array => Int32Array.from(list).sort();
-  return { train: sorted(train), val: sorted(val), test: new Int32Array(0), seed, ratio };
+  const validated = new Set(held);
+  return {
+    train: Int32Array.from(rows.filter((row) => !validated.has(row))).sort(),
+    val: Int32Array.from(held).sort(),
+    test: new Int32Array(0),
+    seed,
+    ratio,
+    kind,
+    ...(kind === 'group' && { group: group! }),
+    ...(folds !== undefined && { folds, fold }),
+  };
 }
 
 /** For each row the first row with the same pixels. Yields to the event loop now and then. */

@@ -1,36 +1,44 @@
 // ImageFolder: a folder of class folders as a Dataset. Reading names is folder-scan.ts, decoding ../pack.ts.
 import path from 'node:path';
 import { DataError, UsageError } from '../../errors.js';
-import { checkFlag, checkShare, checkText, checkWhole, shown } from '../checks.js';
+import { checkFlag, checkText, shown } from '../checks.js';
 import { decodeFile, DEFAULT_MAX_PIXELS } from '../decode.js';
 import { contentKey, defaultCacheDir, inCache } from '../pack-cache.js';
-import { checkPackOptions, inMemory, PackedImages, type PackOptions, type Place, type PackSource } from '../pack.js';
+import {
+  checkPackOptions,
+  inMemory,
+  PackedImages,
+  type Packed,
+  type PackOptions,
+  type PackSource,
+  type Place,
+} from '../pack.js';
 import { splitFromFile } from '../split-file.js';
-import { duplicateGroups, requireTrainable, stratifiedSplit, type Split } from '../split.js';
+import { asksForSplit, checkSplitOptions, type SplitOptions } from '../split-options.js';
+import { requireTrainable, splitImages, type Split } from '../split.js';
 import { scanFolder, type Listing } from './folder-scan.js';
 
 /** How a folder is read, decoded, split and cached. */
-export interface ImageFolderOptions extends PackOptions {
-  /** share of the images (of train/'s, where the folder has parts) held back to validate on, unless there is a val/; default 0.3 */
-  valSplit?: number;
-  /** of the split, 0 to 2^53 - 1 (default 0) */
-  seed?: number;
+export interface ImageFolderOptions extends PackOptions, SplitOptions {
   /** 'auto' keeps packed images below `cacheDir`, so that a second run starts at once */
   cache?: 'auto' | 'off';
   /** default: `mnv2-torch/packs` in `$XDG_CACHE_HOME`, else in `~/.cache` */
   cacheDir?: string;
-  /** a run's split.json to use instead of a fresh split */
+  /** a run's split.json to use instead of a fresh split, of whatever kind */
   splitFile?: string;
   /** for evaluation: one class, one image a class, and nothing to train or to validate on are all right */
   allowOneClass?: boolean;
 }
 
 function checkOptions(dir: string, options: ImageFolderOptions): void {
-  const { valSplit, seed, cache, cacheDir, splitFile, allowOneClass } = options;
+  const { cache, cacheDir, splitFile, allowOneClass } = options;
   checkText('the folder of images', dir);
   checkPackOptions(options);
-  if (valSplit !== undefined) checkShare('valSplit', valSplit);
-  if (seed !== undefined) checkWhole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  checkSplitOptions(options);
+  if (splitFile !== undefined && asksForSplit(options))
+    throw new UsageError(
+      'splitFile: expected no split, group or folds beside it: it says which images are validated on',
+    );
   if (cache !== undefined && cache !== 'auto' && cache !== 'off')
     throw new UsageError(`cache: expected 'auto' or 'off', got ${shown(cache)}`);
   if (cacheDir !== undefined) checkText('cacheDir', cacheDir);
@@ -52,6 +60,7 @@ export class ImageFolder extends PackedImages {
    * Scans a folder and starts decoding. It holds one subfolder of images a class, or parts with class folders in each:
    * `train/`, and `val/` (`valid`, `validation`), `test/` or both, in any case. Without `val/` a share of `train/` is
    * held back to validate on and `test/` is kept apart; `notes` says so. Hidden files and folders are passed over.
+   * Which images are held back is said by `split`, `group`, `folds` and `seed`; the folder's own `val/` cannot be split.
    *
    * Files that cannot be read (no image, no regular file, a link to nothing, more than `maxPixels` pixels) and damaged
    * ones are refused in one list, by `ready()`; `skipBad` leaves them out, `allowDamaged` keeps what is left of damaged
@@ -80,6 +89,10 @@ export class ImageFolder extends PackedImages {
     const { size, cache = 'auto', cacheDir = defaultCacheDir(), maxPixels = DEFAULT_MAX_PIXELS, signal } = options;
     const root = path.resolve(dir);
     const listing = await scanFolder(root, options.allowOneClass ?? false);
+    if (listing.parts.includes('val') && asksForSplit(options))
+      throw new UsageError(
+        `${dir} has a val/ of its own: expected no split, group or folds; merge val/ into train/ to split them anew`,
+      );
     const { files } = listing;
     const count = files.length;
     const place =
@@ -97,21 +110,16 @@ export class ImageFolder extends PackedImages {
       ...listing,
       root,
       decode: (row) => decodeFile(path.join(root, files[row]!), size, maxPixels),
-      split: (rows, store, absent) => divide(dir, listing, options, rows, store, absent),
+      split: (packed) => divide(dir, listing, options, packed),
     };
     return new ImageFolder(listing, source, options, place);
   }
 }
 
-async function divide(
-  dir: string,
-  { classes, files, labels, parts }: Listing,
-  options: ImageFolderOptions,
-  rows: readonly number[],
-  store: PackedImages['store'],
-  absent: ReadonlySet<string>,
-): Promise<Split> {
-  const { valSplit = 0.3, seed = 0, splitFile, allowOneClass = false } = options;
+async function divide(dir: string, listing: Listing, options: ImageFolderOptions, packed: Packed): Promise<Split> {
+  const { classes, files, labels, parts } = listing;
+  const { rows, absent, duplicates, note } = packed;
+  const { seed = 0, splitFile, allowOneClass = false } = options;
   if (splitFile !== undefined) {
     const split = await splitFromFile(splitFile, files, absent);
     if (!allowOneClass) requireTrainable(split, splitFile);
@@ -131,8 +139,9 @@ async function divide(
     throw new DataError(
       `too few readable images to train on and validate: ${few.join(', ')}; expected at least two a class`,
     );
-  const group = await duplicateGroups(store, free);
-  const split = { ...stratifiedSplit(free, labels, (i) => group[i]!, valSplit, seed), test };
+  const depth = (row: number): number => (parts[row] === '' ? 0 : 1);
+  const divided = { classes, files, labels, rows: free, sameAs: await duplicates(), depth };
+  const split = { ...splitImages(divided, options, note), test };
   requireTrainable(split, `${dir} (identical images stay together)`);
   return split;
 }

@@ -1,22 +1,21 @@
 // The built-in data set: procedural aerial scenes packed like any other images. The drawings are scenes.ts.
 import { Random } from '../../random.js';
-import { checkShare, checkWhole, MOST_PIXELS, MOST_SIZE } from '../checks.js';
+import { checkWhole, MOST_PIXELS, MOST_SIZE } from '../checks.js';
 import type { Dataset } from '../dataset.js';
 import { decodeBytes } from '../decode.js';
-import { checkPackOptions, inMemory, PackedImages, type PackOptions } from '../pack.js';
-import { stratifiedSplit } from '../split.js';
+import { checkPackOptions, inMemory, PackedImages, type PackOptions, type PackSource } from '../pack.js';
+import { checkSplitOptions, type SplitOptions } from '../split-options.js';
+import { splitImages } from '../split.js';
 import { SCENES, sceneSvg } from './scenes.js';
 
 /** Which pictures are drawn. */
-export interface SyntheticOptions extends Pick<PackOptions, 'onProgress' | 'signal' | 'concurrency'> {
+export interface SyntheticOptions extends Pick<PackOptions, 'onProgress' | 'signal' | 'concurrency'>, SplitOptions {
   /** side of the pictures, 8 to 8192 pixels (default 64) */
   size?: number;
   /** pictures of each of the 21 classes, 2 to 100,000 (default 60) */
   perClass?: number;
   /** of pictures and split, 0 to 2^53 - 1 (default 0) */
   seed?: number;
-  /** share held back to validate on (default 0.3) */
-  valSplit?: number;
 }
 
 /**
@@ -29,26 +28,27 @@ export interface SyntheticOptions extends Pick<PackOptions, 'onProgress' | 'sign
  * data.dispose();
  */
 export async function syntheticScenes(options: SyntheticOptions = {}): Promise<Dataset> {
-  const { size = 64, perClass = 60, seed = 0, valSplit = 0.3, ...rest } = options;
+  const { size = 64, perClass = 60, seed = 0, ...rest } = options;
   checkPackOptions({ size, ...rest });
+  checkSplitOptions(options);
   checkWhole('size', size, 8, MOST_SIZE);
   checkWhole('perClass', perClass, 2, 100_000);
-  checkWhole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
-  checkShare('valSplit', valSplit);
   const classes = Object.keys(SCENES).sort();
   const total = classes.length * perClass;
   const labels = Int32Array.from({ length: total }, (_, i) => Math.floor(i / perClass));
-  const source = {
+  const files = Array.from(labels, (label, i) => `${classes[label]}/${i % perClass}`);
+  const source: PackSource = {
     classes,
-    files: Array.from(labels, (label, i) => `${classes[label]}/${i % perClass}`),
+    files,
     labels,
-    decode: (row: number) => {
+    decode: (row) => {
       const name = classes[labels[row]!]!;
       // Drawn larger and shrunk: edges as soft as a camera's.
       const svg = sceneSvg(name, new Random(seed, name, row % perClass), Math.round(1.5 * size));
       return decodeBytes(Buffer.from(svg), size, MOST_PIXELS);
     },
-    split: (rows: readonly number[]) => stratifiedSplit(rows, labels, (row) => row, valSplit, seed),
+    // No two pictures are alike.
+    split: ({ rows, note }) => splitImages({ classes, files, labels, rows, sameAs: [...files.keys()] }, options, note),
   };
   const data = new PackedImages(source, { size, ...rest }, inMemory(total, size));
   try {
