@@ -116,6 +116,8 @@ export {
   type Classified,
   type ClassifierOptions,
   type ClassifyOptions,
+  type ExplainOptions,
+  type Explanation,
   type Prediction,
 } from './infer/classifier.js';
 export type { Trained, TrainedModel } from './infer/trained.js';

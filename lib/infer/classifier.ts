@@ -10,6 +10,7 @@ import { input } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
+import { ActivationMaps } from './cam.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
 
 /** A class an image may belong to. */
@@ -40,6 +41,23 @@ export interface ClassifyOptions extends DecodeOptions {
   topK?: number;
 }
 
+/** Where on a picture a classifier sees a class. */
+export interface Explanation extends Prediction {
+  /** row-major [height, width], in logits: positive places speak for the class, negative ones against it */
+  readonly values: Float32Array;
+  /** of the network's last feature map: a cell covers the same share of the picture, as it was, not as a square */
+  readonly height: number;
+  readonly width: number;
+  /** the head is linear (V1, V2): the mean of the values and a bias are the logit; otherwise (V3) to first order */
+  readonly exact: boolean;
+}
+
+/** What is asked about a picture. */
+export interface ExplainOptions extends DecodeOptions {
+  /** name of the class asked about (default: the one predicted) */
+  label?: string;
+}
+
 interface Question {
   pixels: Uint8Array;
   answer: (probabilities: Float32Array) => void;
@@ -59,11 +77,12 @@ export class Classifier {
   readonly #program: Program;
   readonly #store: ImageStore;
   readonly #scaling: { scale: number[]; shift: number[] };
+  #maps: ActivationMaps | undefined;
 
   private constructor(
     private readonly trained: Trained,
     private readonly weights: Weights,
-    precision: 'fp32' | 'bf16',
+    private readonly precision: 'fp32' | 'bf16',
   ) {
     const { size } = trained.preprocess;
     const image = input('image', [-1, 3, size, size]);
@@ -149,6 +168,36 @@ export class Classifier {
       : this.#one(images as string | Uint8Array, topK, decoding);
   }
 
+  /**
+   * Where on a picture the network sees a class: its class activation map (Zhou et al. 2016), exact for a linear head;
+   * for V3, whose head has a hidden layer, weighted by the gradient (Grad-CAM).
+   * @param image a path, or the encoded bytes
+   * @throws DataError when the image cannot be read; UsageError for a class the model does not have, or a network of
+   * your own that ends otherwise than by a global average pooling and a head
+   * @example
+   * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
+   * import sharp from 'sharp';
+   * const data = await syntheticScenes({ size: 64, perClass: 2 });
+   * const result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+   * const classifier = await Classifier.from(result);
+   * const picture = await sharp(data.store.get(0), { raw: { width: 64, height: 64, channels: 3 } }).png().toBuffer();
+   * const { height, width, values, exact } = await classifier.explain(picture, { label: classifier.classes[3] });
+   * console.log(height, width, values.length, exact); // 2 2 4 true
+   */
+  async explain(image: string | Uint8Array, options: ExplainOptions = {}): Promise<Explanation> {
+    const { label, ...decoding } = options;
+    const asked = label === undefined ? undefined : this.classes.indexOf(label);
+    if (asked === -1)
+      throw new UsageError(`label: expected one of the model's classes, ${this.classes.join(', ')}; got '${label}'`);
+    const { model, preprocess } = this.trained;
+    const maps = (this.#maps ??= new ActivationMaps(model, preprocess, this.weights, this.precision));
+    const pixels = await decodeImage(image, this.size, decoding);
+    using store = new ImageStore({ count: 1, height: this.size, width: this.size, channels: 3 });
+    store.put(0, pixels);
+    const [map] = await maps.of(store, Int32Array.of(0), asked === undefined ? undefined : [asked]);
+    return { ...map!, label: this.classes[map!.label]!, exact: maps.exact };
+  }
+
   async #one(image: string | Uint8Array, topK: number, decoding: DecodeOptions): Promise<Prediction[]> {
     const pixels = await decodeImage(image, this.size, decoding);
     const probabilities = await new Promise<Float32Array>((answer, fail) => {
@@ -203,6 +252,7 @@ export class Classifier {
   /** Frees the weights and ends the engine after what is under way. Idempotent; later calls throw. */
   dispose(): void {
     this.#program.dispose();
+    this.#maps?.dispose();
     this.#store.dispose();
     this.weights.dispose();
     this.weights.engine.dispose();
