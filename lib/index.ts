@@ -110,7 +110,8 @@ export { augmentPreset, augmentWith, type Augment, type AugmentPreset } from './
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';
-export { evaluate, type EvaluateOptions, type Evaluation } from './infer/evaluate.js';
+export { evaluate, type EvaluateOptions, type Evaluation, type Figures } from './infer/evaluate.js';
+export type { Calibration, CalibrationBin, Judged } from './infer/judged.js';
 export {
   Classifier,
   type Classified,

@@ -1,9 +1,10 @@
 // `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is infer/evaluate.ts.
-import { DataError } from '../errors.js';
+import { DataError, UsageError } from '../errors.js';
 import { ImageFolder } from '../data/sources/image-folder.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';
+import { mistakes, type Judged } from '../infer/judged.js';
 import { define } from './command.js';
 import { badImageFlags, deviceFlag, precisionFlag } from './flags.js';
 import { flag, optionalPath, path, type Values } from './options.js';
@@ -17,6 +18,8 @@ const options = {
   device: deviceFlag({ default: 'auto' }),
   precision: precisionFlag(),
   ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
+  mistakes: flag({ describe: 'list the files that are classified wrong, highest loss first' }),
+  csv: flag({ describe: 'a line an image instead: file,label,predicted,probability,loss' }),
   json: flag({ describe: 'one JSON line' }),
   quiet: flag({ describe: 'no progress' }),
 };
@@ -24,10 +27,11 @@ const options = {
 const percent = (v: number): string => (100 * v).toFixed(1).padStart(6);
 
 /** A table for people: per-class figures, then the pairs confused most. */
-function table({ accuracy, loss, images, classes, confusion }: Evaluation): string {
+function table({ accuracy, macroF1, loss, images, classes, confusion, calibration }: Evaluation): string {
   const width = Math.max(5, ...classes.map((c) => c.label.length));
   const rows = classes.map(
-    (c) => `${c.label.padEnd(width)} ${percent(c.precision)} ${percent(c.recall)} ${String(c.support).padStart(8)}`,
+    (c) =>
+      `${c.label.padEnd(width)} ${[c.precision, c.recall, c.f1].map((v) => percent(v).padStart(9)).join(' ')} ${String(c.support).padStart(8)}`,
   );
   const pairs = confusion.flatMap((row, i) =>
     row.map((n, j) => ({ n, from: classes[i]!.label, to: classes[j]!.label, wrong: i !== j })),
@@ -37,16 +41,47 @@ function table({ accuracy, loss, images, classes, confusion }: Evaluation): stri
     .sort((a, b) => b.n - a.n)
     .slice(0, 5);
   return [
-    `${'class'.padEnd(width)} precision recall  support`,
+    `${'class'.padEnd(width)} precision    recall        F1  support`,
     ...rows,
     '',
-    `accuracy ${(100 * accuracy).toFixed(2)}% of ${images} images, loss ${loss.toFixed(4)}`,
+    `accuracy ${(100 * accuracy).toFixed(2)}% of ${images} images, loss ${loss.toFixed(4)}, macro F1 ${(100 * macroF1).toFixed(2)}%, ` +
+      `calibration error ${(100 * calibration.ece).toFixed(1)}%`,
     ...(worst.length > 0 ? ['most confused:', ...worst.map((p) => `  ${p.n} ${p.from} taken for ${p.to}`)] : []),
     '',
   ].join('\n');
 }
 
+/** One image for people and scripts. */
+function named(
+  { row, label, predicted, probability, loss }: Judged,
+  files: readonly string[],
+  classes: readonly string[],
+) {
+  return { file: files[row]!, label: classes[label]!, predicted: classes[predicted]!, probability, loss };
+}
+type Named = ReturnType<typeof named>;
+
+function mistakeTable(wrong: readonly Named[]): string {
+  const width = Math.max(...wrong.map((w) => w.predicted.length), 5);
+  const rows = wrong.map(
+    (w) => `${w.loss.toFixed(3).padStart(8)}  ${w.predicted.padEnd(width)} ${percent(w.probability)}%  ${w.file}`,
+  );
+  return wrong.length === 0 ? 'no mistakes\n' : `    loss  ${'taken for'.padEnd(width + 9)} file\n${rows.join('\n')}\n`;
+}
+
+/** RFC 4180: fields with a comma, a quote or a line's end are quoted. */
+const field = (v: string | number): string =>
+  /[",\r\n]/.test(String(v)) ? `"${String(v).replaceAll('"', '""')}"` : String(v);
+const csvOf = (images: readonly Named[]): string =>
+  [
+    'file,label,predicted,probability,loss',
+    ...images.map((i) => [i.file, i.label, i.predicted, i.probability, i.loss].map(field).join(',')),
+    '',
+  ].join('\r\n');
+
 async function run(a: Values<typeof operands> & Values<typeof options>): Promise<void> {
+  if (a.csv && (a.json || a.mistakes))
+    throw new UsageError('--csv lists every image; leave --json and --mistakes out, or --csv');
   const checkpoint = completeCheckpoint(await loadCheckpoint(a.checkpoint));
   const progress = new Progress();
   const since = performance.now();
@@ -87,7 +122,16 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
       precision: a.precision,
       onProgress: (done, total) => show('evaluate', done, total),
     });
-    process.stdout.write(a.json ? `${JSON.stringify(result)}\n` : table(result));
+    const { judged, ...figures } = result;
+    const listed = (images: readonly Judged[]): Named[] => images.map((j) => named(j, data.files, checkpoint.classes));
+    const wrong = a.mistakes ? listed(mistakes(judged)) : undefined;
+    process.stdout.write(
+      a.csv
+        ? csvOf(listed(judged))
+        : a.json
+          ? `${JSON.stringify({ ...figures, mistakes: wrong })}\n`
+          : table(result) + (wrong ? `\n${mistakeTable(wrong)}` : ''),
+    );
   } finally {
     data.dispose();
   }

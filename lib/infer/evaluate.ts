@@ -1,15 +1,16 @@
-// Figures of a trained model on images: accuracy, per-class precision and recall, confusion. Owns no files.
+// Figures of a trained model on images: accuracy, per-class precision and recall, confusion, calibration. Owns no files.
 import { UsageError } from '../errors.js';
 import { inferenceBatch } from '../engine/batch-size.js';
 import type { ImageStore } from '../engine/images.js';
 import { compile } from '../engine/program.js';
-import { argmax, softmax } from '../graph/ops.js';
+import { softmax } from '../graph/ops.js';
 import { input } from '../graph/tensor.js';
 import { pixelScaling } from '../weights/preprocess.js';
+import { calibration, judge, type Calibration, type Judged } from './judged.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
 
-/** How well a model does on images. */
-export interface Evaluation {
+/** How well a model does on images, as counted from its answers. */
+export interface Figures {
   /** share of images classified right */
   accuracy: number;
   /** mean cross entropy */
@@ -18,37 +19,49 @@ export interface Evaluation {
   macroF1: number;
   /** number of images */
   images: number;
-  /** precision and recall are 0 where nothing was predicted or present */
-  classes: { label: string; precision: number; recall: number; support: number }[];
+  /** precision and recall are 0 where nothing was predicted or present, F1 where neither was */
+  classes: { label: string; precision: number; recall: number; f1: number; support: number }[];
   /** [true class][predicted class] */
   confusion: number[][];
 }
 
-/** Counts a confusion matrix into an evaluation. */
+/** How well a model does on images, and what it said of each. */
+export interface Evaluation extends Figures {
+  /** whether it is right as often as it says, in 15 bins */
+  calibration: Calibration;
+  /** image by image, in the order asked for */
+  judged: Judged[];
+}
+
+/** Counts a confusion matrix and what follows from it. */
 export function figures(
   classes: readonly string[],
   labels: ArrayLike<number>,
   predicted: ArrayLike<number>,
   loss: number,
-): Evaluation {
+): Figures {
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
   for (let i = 0; i < labels.length; i++) confusion[labels[i]!]![predicted[i]!]!++;
   const ratio = (a: number, b: number): number => (b === 0 ? 0 : a / b);
   const claimed = classes.map((_, c) => confusion.reduce((a, row) => a + row[c]!, 0));
   const support = confusion.map((row) => row.reduce((a, b) => a + b, 0));
   // 2pr / (p + r) is twice the right ones over all that were there or claimed.
-  const seen = classes.flatMap((_, c) => (support[c]! + claimed[c]! > 0 ? [c] : []));
-  const f1 = seen.reduce((a, c) => a + (2 * confusion[c]![c]!) / (support[c]! + claimed[c]!), 0);
+  const f1 = classes.map((_, c) => ratio(2 * confusion[c]![c]!, support[c]! + claimed[c]!));
+  const seen = classes.filter((_, c) => support[c]! + claimed[c]! > 0).length;
   const right = confusion.reduce((a, row, c) => a + row[c]!, 0);
   return {
     accuracy: ratio(right, labels.length),
     loss,
-    macroF1: ratio(f1, seen.length),
+    macroF1: ratio(
+      f1.reduce((a, v) => a + v, 0),
+      seen,
+    ),
     images: labels.length,
     classes: classes.map((label, c) => ({
       label,
       precision: ratio(confusion[c]![c]!, claimed[c]!),
       recall: ratio(confusion[c]![c]!, support[c]!),
+      f1: f1[c]!,
       support: support[c]!,
     })),
     confusion,
@@ -94,8 +107,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   if (store.height !== size || store.width !== size) {
     throw new UsageError(`evaluate: expected images of ${size} pixels, got ${store.height} x ${store.width}`);
   }
-  const truth = Int32Array.from(indices, (i) => labels[i] ?? -1);
-  const stray = truth.findIndex((label) => !(label >= 0 && label < classes.length));
+  const stray = indices.findIndex((i) => !(labels[i]! >= 0 && labels[i]! < classes.length));
   if (stray >= 0) {
     throw new UsageError(
       `evaluate: image ${indices[stray]} has the label ${labels[indices[stray]!]}; the model has ${classes.length} classes`,
@@ -105,21 +117,24 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   using engine = weights.engine;
   const image = input('image', [-1, 3, size, size]);
   const logits = evaluating(checkpoint.model, (model) => model.call(image));
-  using program = compile({ probability: softmax(logits), predicted: argmax(logits) }, { weights, precision });
+  using program = compile({ probability: softmax(logits) }, { weights, precision });
   const batchSize = inferenceBatch(engine.device);
   const { rows } = await program.loop({
     order: indices,
     batchSize,
     bind: { image: { images: store, ...pixelScaling(checkpoint.preprocess) } },
-    rows: ['probability', 'predicted'],
+    rows: ['probability'],
     ...(onProgress && {
       onProgress: (step) => onProgress(Math.min(step * batchSize, indices.length), indices.length),
     }),
   });
-  const predicted = Int32Array.from(rows['predicted']!.data as BigInt64Array, Number);
-  const probability = rows['probability']!.data as Float32Array;
-  const k = classes.length;
-  const loss =
-    truth.reduce((a, label, i) => a - Math.log(Math.max(probability[i * k + label]!, 1e-38)), 0) / truth.length;
-  return figures(classes, truth, predicted, loss);
+  const probabilities = rows['probability']!.data as Float32Array;
+  return evaluationOf(classes, judge({ indices, probabilities }, labels, classes.length));
+}
+
+/** Everything that can be said of a model from its answers. */
+export function evaluationOf(classes: readonly string[], judged: Judged[]): Evaluation {
+  const loss = judged.reduce((a, j) => a + j.loss, 0) / judged.length;
+  const [truth, predicted] = [judged.map((j) => j.label), judged.map((j) => j.predicted)];
+  return { ...figures(classes, truth, predicted, loss), calibration: calibration(judged), judged };
 }
