@@ -127,5 +127,6 @@ export type { TrainResult } from './train/result.js';
 export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';
 export type { EpochEvent, Phase, TrainEvent, ValidPhase } from './train/events.js';
 export type { Beginning, Ending, Hook, Outputs } from './train/hooks/hook.js';
-export type { Best, Snapshot, TrainingState } from './train/state.js';
+export type { SaveEvery } from './train/interval.js';
+export type { Best, Position, Snapshot, TrainingState } from './train/state.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';

@@ -2,6 +2,17 @@
 import type { LoopOptions, Program } from '../engine/program.js';
 import type { Phase } from './events.js';
 
+/** How far a pass has come, and its sums: with them another process takes the rest. */
+export interface Sums {
+  readonly steps: number;
+  readonly images: number;
+  /** over images */
+  readonly loss: number;
+  readonly correct: number;
+  readonly seconds: number;
+}
+const NOTHING: Sums = { steps: 0, images: 0, loss: 0, correct: 0, seconds: 0 };
+
 export interface Pass {
   program: Program;
   order: Int32Array;
@@ -15,16 +26,18 @@ export interface Pass {
   firstStep?: number;
   /** batched outputs to return, of all steps */
   rows?: string[];
-  /** seconds after which the pass is interrupted between two steps, for `onPause` */
-  pauseEvery: number;
-  onPause: (steps: number) => Promise<void>;
+  /** where an earlier process left the pass; default: its start */
+  from?: Sums | undefined;
+  /** when the pass is interrupted between two steps, for `onPause`: after so many seconds, and at multiples of so many steps */
+  pause: { seconds: number; steps: number };
+  onPause: (sums: Sums) => Promise<void>;
   onProgress: (steps: number, loss: number, accuracy: number) => void;
 }
 
 export interface PassResult {
   /** over the images visited */
   phase: Phase;
-  steps: number;
+  sums: Sums;
   /** the signal aborted before the end */
   stopped: boolean;
   /** step whose loss was not finite, or -1 */
@@ -37,62 +50,70 @@ export interface PassResult {
 export async function runPass(pass: Pass): Promise<PassResult> {
   const { program, order, batchSize, stop, lr, firstStep = 0, rows: wanted = [] } = pass;
   const steps = Math.ceil(order.length / batchSize);
-  const sums = { loss: 0, correct: 0, seconds: 0 };
-  const seen = { steps: 0, images: 0 };
   const parts = wanted.map((): Float32Array[] => []);
+  let sums = pass.from ?? NOTHING;
   let diverged = -1;
-  while (seen.steps < steps && diverged < 0 && !stop.aborted) {
+  while (sums.steps < steps && diverged < 0 && !stop.aborted) {
+    const before = sums;
     const pause = new AbortController();
-    const timer = setTimeout(() => pause.abort(), Math.min(1000 * Math.max(pass.pauseEvery, 0.001), 2 ** 31 - 1));
-    const before = { ...seen, ...sums };
+    const timer = setTimeout(() => pause.abort(), Math.min(1000 * Math.max(pass.pause.seconds, 0.001), 2 ** 31 - 1));
+    const end = Math.min(steps, before.steps + pass.pause.steps - ((firstStep + before.steps) % pass.pause.steps));
     try {
       const result = await program.loop({
-        order: order.subarray(seen.steps * batchSize),
+        order: order.subarray(before.steps * batchSize, end * batchSize),
         batchSize,
         bind: pass.bind,
         stack: ['loss', 'correct'],
         rows: wanted,
         seed: pass.seed,
         signal: AbortSignal.any([stop, pause.signal]),
-        firstStep: firstStep + seen.steps,
-        ...(lr && { lr: lr.subarray(seen.steps), finite: 'loss' }),
+        firstStep: firstStep + before.steps,
+        ...(lr && { lr: lr.subarray(before.steps, end), finite: 'loss' }),
         onProgress: (done, now) => {
           const images = (before.steps + done) * batchSize;
           const loss = before.loss / batchSize + now['loss']!;
-          pass.onProgress(
-            before.steps + done,
-            loss / (before.steps + done),
-            (before.correct + now['correct']!) / images,
-          );
+          const correct = before.correct + now['correct']!;
+          pass.onProgress(before.steps + done, loss / (before.steps + done), correct / images);
         },
       });
-      const loss = result.stack['loss']!;
-      // A last, smaller batch counts by its images.
-      loss.forEach((v, i) => (sums.loss += v * Math.min(batchSize, result.examples - i * batchSize)));
-      sums.correct += result.stack['correct']!.reduce((a, v) => a + v, 0);
-      sums.seconds += result.seconds;
       wanted.forEach((name, i) => {
         if (result.examples > 0) parts[i]!.push(result.rows[name]!.data as Float32Array);
       });
-      if (result.diverged >= 0) diverged = seen.steps + result.diverged;
-      seen.steps += result.steps;
-      seen.images += result.examples;
+      sums = added(before, result, batchSize);
+      if (result.diverged >= 0) diverged = before.steps + result.diverged;
     } finally {
       clearTimeout(timer);
     }
-    const moved = seen.steps > before.steps;
-    if (pause.signal.aborted && moved && seen.steps < steps && diverged < 0) await pass.onPause(seen.steps);
+    const moved = sums.steps > before.steps;
+    if (moved && sums.steps < steps && diverged < 0) {
+      if (pause.signal.aborted || sums.steps === end) await pass.onPause(sums);
+    }
   }
-  const { images } = seen;
+  const { loss, correct, seconds, images } = sums;
   const phase = {
-    loss: sums.loss / images,
-    accuracy: sums.correct / images,
-    seconds: sums.seconds,
-    steps: seen.steps,
-    imagesPerSecond: images / sums.seconds,
+    loss: loss / images,
+    accuracy: correct / images,
+    seconds,
+    steps: sums.steps,
+    imagesPerSecond: images / seconds,
   };
   const rows = Object.fromEntries(wanted.map((name, i) => [name, joined(parts[i]!)]));
-  return { phase, steps: seen.steps, stopped: seen.steps < steps && diverged < 0, diverged, rows };
+  return { phase, sums, stopped: sums.steps < steps && diverged < 0, diverged, rows };
+}
+
+/** In the order of the steps, so that interruptions change no digit. */
+function added(sums: Sums, result: Awaited<ReturnType<Program['loop']>>, batchSize: number): Sums {
+  let { loss, correct } = sums;
+  // A last, smaller batch counts by its images.
+  result.stack['loss']!.forEach((v, i) => (loss += v * Math.min(batchSize, result.examples - i * batchSize)));
+  result.stack['correct']!.forEach((v) => (correct += v));
+  return {
+    steps: sums.steps + result.steps,
+    images: sums.images + result.examples,
+    loss,
+    correct,
+    seconds: sums.seconds + result.seconds,
+  };
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {

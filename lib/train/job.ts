@@ -6,26 +6,35 @@ import { splitToJSON } from '../data/split-file.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';
-import { runPass, type PassResult } from './epoch.js';
+import type { Fingerprint } from '../data/fingerprint.js';
+import { runPass, type PassResult, type Sums } from './epoch.js';
 import type { EpochEvent, Phase, TrainEvent, ValidPhase } from './events.js';
-import { Checkpoints } from './hooks/checkpoint.js';
+import { BEST, Checkpoints, LAST } from './hooks/checkpoint.js';
 import type { Ending, Hook, Outputs } from './hooks/hook.js';
 import { Log } from './hooks/log.js';
+import { intervalOf } from './interval.js';
 import type { Prepared } from './prepare.js';
 import type { Recipe } from './recipe.js';
 import { TrainResult } from './result.js';
 import type { RunFolder } from './run-folder.js';
 import { learningRates, shuffled } from './schedule.js';
 import { settingsOf } from './settings.js';
+import { STATE, writeState, type SavedState } from './state-file.js';
 import { TrainingState } from './state.js';
+import type { Terms } from './terms.js';
 
 export interface JobContext {
   recipe: Recipe;
   model: Module;
   data: Dataset;
   weights: Weights;
-  /** absent where the training was stopped before its first step */
+  /** absent where the training was stopped before its first step, or was done before it was resumed */
   prepared: Prepared | undefined;
+  /** what the training is and on what, for those that go on with it; absent as `prepared` is */
+  terms: Terms;
+  fingerprint: Fingerprint | undefined;
+  /** where an earlier process left it */
+  saved: SavedState | undefined;
   run: RunFolder | undefined;
   /** when it began, as performance.now() says */
   started: number;
@@ -39,12 +48,14 @@ export class Job {
   readonly #checkpoints: Checkpoints | undefined;
 
   constructor(private readonly context: JobContext) {
-    const { recipe, model, data, weights, prepared, run } = context;
+    const { recipe, model, data, weights, prepared, run, saved } = context;
     this.state = new TrainingState(weights, model);
+    if (saved) this.state.goOn(saved.position, saved.best);
     if (!prepared) return;
     if (run) {
       const metadata = checkpointMetadata(model, data.classes, recipe.preprocess);
-      this.#checkpoints = new Checkpoints({ run, metadata, every: recipe.saveEvery });
+      const saveState = (): Promise<void> => this.#saveState(run.file(STATE));
+      this.#checkpoints = new Checkpoints({ run, metadata, every: intervalOf(recipe.saveEvery), saveState });
       this.#hooks.push(new Log(run, splitToJSON(data, prepared.split)), this.#checkpoints);
     }
     this.#hooks.push(...recipe.hooks);
@@ -71,14 +82,14 @@ export class Job {
     const firstStep = (epoch - 1) * stepsPerEpoch;
     const lr = this.#rates(firstStep, stepsPerEpoch);
     const order = shuffled(split.train, recipe.seed, epoch);
-    const step = (steps: number): void => void (this.state.step = firstStep + steps);
-    const result = await this.#pass(
-      'train',
-      epoch,
-      { program: trainer, order, lr, firstStep, batchSize: recipe.batchSize },
-      step,
-    );
-    step(result.steps);
+    const reached = (sums: Sums): void => {
+      this.state.step = firstStep + sums.steps;
+      this.state.pass = sums;
+    };
+    const { batchSize } = recipe;
+    const pass = { program: trainer, order, lr, firstStep, batchSize, from: this.state.pass };
+    const result = await this.#pass('train', epoch, pass, reached);
+    reached(result.sums);
     if (result.diverged >= 0) {
       const rate = lr[result.diverged]!.toPrecision(3);
       throw new DivergedError(
@@ -120,14 +131,17 @@ export class Job {
 
   /** The one good way out, done or stopped: everything is saved, the best weights stay. */
   async finish(): Promise<TrainResult> {
-    const { recipe, model, data, weights, prepared, emit } = this.context;
+    const { recipe, model, data, weights, prepared, run, emit } = this.context;
     const { state } = this;
-    const stopped = prepared === undefined || state.epoch < recipe.epochs;
+    const stopped = state.epoch < recipe.epochs;
     await this.#tell({ how: stopped ? 'stopped' : 'done' });
     const { best } = state;
     if (best && best.step !== state.step) await state.restore(best);
     prepared?.release();
-    const checkpoints = { best: this.#checkpoints?.best ?? null, last: this.#checkpoints?.last ?? null };
+    const checkpoints =
+      run && !prepared && !stopped
+        ? { best: run.file(BEST), last: run.file(LAST) } // it was done when it was resumed
+        : { best: this.#checkpoints?.best ?? null, last: this.#checkpoints?.last ?? null };
     const seconds = (performance.now() - this.context.started) / 1000;
     if (stopped) emit({ event: 'stopped', epoch: state.epoch, checkpoint: checkpoints.last });
     else {
@@ -166,6 +180,21 @@ export class Job {
     for (const hook of this.#hooks) await hook.ended?.(this.state, ending);
   }
 
+  async #saveState(file: string): Promise<void> {
+    const { terms, prepared, fingerprint } = this.context;
+    const { trainer, stepsPerEpoch } = prepared!;
+    const { state } = this;
+    await writeState(file, {
+      terms,
+      position: state.position,
+      stepsPerEpoch,
+      weights: await state.weights.get(),
+      program: await trainer.state.get(),
+      best: state.best?.tensors ?? new Map(),
+      data: fingerprint!,
+    });
+  }
+
   #rates(first: number, count: number): Float64Array {
     const { lr, schedule, epochs } = this.context.recipe;
     const { stepsPerEpoch } = this.context.prepared!;
@@ -175,21 +204,23 @@ export class Job {
   async #pass(
     phase: 'train' | 'valid',
     epoch: number,
-    pass: Pick<Parameters<typeof runPass>[0], 'program' | 'order' | 'batchSize' | 'lr' | 'firstStep' | 'rows'>,
-    onPause: (steps: number) => void = () => {},
+    pass: Pick<Parameters<typeof runPass>[0], 'program' | 'order' | 'batchSize' | 'lr' | 'firstStep' | 'rows' | 'from'>,
+    reached: (sums: Sums) => void = () => {},
   ): Promise<PassResult> {
     const { recipe, prepared, stop, emit } = this.context;
     const { epochs } = recipe;
     const since = performance.now();
     const total = Math.ceil(pass.order.length / pass.batchSize);
+    const never = { seconds: Infinity, steps: Infinity };
+    const { seconds, steps } = this.#checkpoints ? intervalOf(recipe.saveEvery) : never;
     return runPass({
       ...pass,
       bind: prepared!.bind(phase, epoch),
       seed: recipe.seed,
       stop,
-      pauseEvery: this.#checkpoints ? recipe.saveEvery : Infinity,
-      onPause: async (steps) => {
-        onPause(steps);
+      pause: { seconds, steps: phase === 'train' ? steps : Infinity },
+      onPause: async (sums) => {
+        reached(sums);
         for (const hook of this.#hooks) await hook.paused?.(this.state);
       },
       onProgress: (done, loss, accuracy) => {

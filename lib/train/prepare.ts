@@ -17,6 +17,7 @@ import type { TrainEvent } from './events.js';
 import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
 import { trainingGraphs } from './network.js';
 import type { Recipe } from './recipe.js';
+import type { SavedState } from './state-file.js';
 
 /** The parts of a training that stay the same from epoch to epoch. */
 export interface Prepared {
@@ -42,8 +43,17 @@ export async function firstWeights(
   recipe: Recipe,
   model: Module,
   own: Own,
+  saved?: SavedState,
 ): Promise<{ weights: Weights; notes: string[] }> {
   const { weights: given } = recipe;
+  if (saved) {
+    const source = `the weights in ${recipe.resume}`;
+    matchWeights(model, saved.weights, { strict: true, source });
+    const engine = own(new Engine({ device: recipe.device, ...(recipe.threads && { threads: recipe.threads }) }));
+    const weights = own(await Weights.init(model, { seed: recipe.seed, engine }));
+    await loadWeights(weights, model, saved.weights, { source });
+    return { weights, notes: [] };
+  }
   // What does not fit is refused before anything is allocated for it.
   if (given && !(given instanceof Weights))
     matchWeights(model, given.tensors, { source: `the weights in ${given.file}` });
@@ -156,7 +166,7 @@ function refuseLoneImages(outputs: Record<string, Tensor>, images: number, batch
   );
 }
 
-function parameterCounts(model: Module): { parameters: number; trainable: number } {
+export function parameterCounts(model: Module): { parameters: number; trainable: number } {
   const parameters = [...model.namedParameters()].filter(([, p]) => p.kind === 'parameter');
   const size = (of: typeof parameters): number => of.reduce((a, [, p]) => a + elements(p.shape), 0);
   return { parameters: size(parameters), trainable: size(parameters.filter(([, p]) => p.requiresGrad)) };

@@ -1,5 +1,6 @@
 // The recipe of a training: its options, their defaults and why, and all that can be refused before any work. Pure: the
 // model and the data are looked at, never changed.
+import path from 'node:path';
 import { shown, UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
 import { augmentPreset, augmentWith, type AugmentPreset } from '../data/augment.js';
@@ -13,6 +14,7 @@ import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimiz
 import { MOST_THREADS, resolveDevice } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
 import type { Hook } from './hooks/hook.js';
+import { checkSaveEvery, type SaveEvery } from './interval.js';
 import { checkSchedule, type Schedule } from './schedule.js';
 
 /** Optimizers by name; `sgd` has a momentum of 0.9. */
@@ -64,8 +66,10 @@ export interface TrainerOptions {
   preprocess?: Preprocess;
   /** run folder; default: nothing is written */
   out?: string;
-  /** seconds between two checkpoints while training, at most (default 20); a step is always finished first */
-  saveEvery?: number;
+  /** between two checkpoints while training: seconds, at most (default 20), `{ minutes }` or `{ steps }`; a step is always finished first */
+  saveEvery?: SaveEvery;
+  /** folder of an interrupted run to go on with: the options must be those it began with */
+  resume?: string;
   /** hear of the start, epochs and the end, after what writes the run folder */
   hooks?: readonly Hook[];
   /** written to config.json beside the resolved settings */
@@ -95,7 +99,9 @@ export interface Recipe {
   readonly cudaGraph: boolean;
   readonly preprocess: Preprocess;
   readonly out: string | undefined;
-  readonly saveEvery: number;
+  readonly saveEvery: SaveEvery;
+  /** the folder to go on in, which is `out` */
+  readonly resume: string | undefined;
   readonly hooks: readonly Hook[];
   readonly config: Record<string, unknown>;
   readonly signal: AbortSignal | undefined;
@@ -181,7 +187,7 @@ export function checkOptions(options: TrainerOptions): void {
   given('warmUp', (v) => number('warmUp', v, finite(0, false), 'epochs, a number of at least 0'));
   given('weightDecay', (v) => number('weightDecay', v, finite(0, false), 'a number of at least 0'));
   given('labelSmoothing', (v) => number('labelSmoothing', v, (x) => x >= 0 && x < 1, 'a share in [0, 1)'));
-  given('saveEvery', (v) => number('saveEvery', v, finite(0, false), 'seconds, a number of at least 0'));
+  given('saveEvery', checkSaveEvery);
   given('freeze', (v) => {
     if (v !== 'features' && v !== 'none')
       number('freeze', v, (n) => Number.isInteger(n) && n >= 0, "'features', 'none' or a number of blocks");
@@ -210,6 +216,12 @@ export function checkOptions(options: TrainerOptions): void {
   given('out', (v) => {
     if (typeof v !== 'string' || v === '')
       throw new UsageError(`out: expected a folder's path, got ${JSON.stringify(v)}`);
+  });
+  given('resume', (v) => {
+    if (typeof v !== 'string' || v === '')
+      throw new UsageError(`resume: expected a run folder's path, got ${shown(v)}`);
+    if (options.out !== undefined && path.resolve(options.out) !== path.resolve(v))
+      throw new UsageError(`out: a run goes on in its own folder, ${v}; got ${options.out}`);
   });
   given('weights', (v) => {
     if (!(v instanceof Weights) && !((v as Checkpoint).tensors instanceof Map)) {
@@ -279,7 +291,8 @@ export function resolveRecipe(model: Module, size: number, options: TrainerOptio
     cache,
     cudaGraph: options.cudaGraph ?? true,
     preprocess,
-    out: options.out,
+    out: options.resume ?? options.out,
+    resume: options.resume,
     saveEvery: options.saveEvery ?? 20,
     hooks: options.hooks ?? [],
     config: options.config ?? {},

@@ -35,16 +35,19 @@ export class RunFolder {
   /** What can be seen without touching anything. */
   static async #inspect(out: string): Promise<void> {
     const folder = path.resolve(out);
+    const option = `--out ${out}`;
     const existing = nearestExisting(folder);
-    const info = await stat(existing).catch(refused(out, existing));
-    if (!info.isDirectory()) throw new UsageError(`--out ${out}: ${existing} is a file; choose another folder`);
-    await access(existing, constants.W_OK).catch(refused(out, existing));
+    const info = await stat(existing).catch(refused(option, existing));
+    if (!info.isDirectory()) throw new UsageError(`${option}: ${existing} is a file; choose another folder`);
+    await access(existing, constants.W_OK).catch(refused(option, existing));
     if (existing !== folder) return;
     const holder = await holderOf(folder);
-    if (holder && !(await gone(holder))) throw taken(out, holder);
-    const files = await readdir(folder).catch(refused(out, folder));
+    if (holder && !(await gone(holder))) throw taken(option, folder, holder);
+    const files = await readdir(folder).catch(refused(option, folder));
     if (files.some((f) => f === 'config.json' || f.endsWith('.safetensors'))) {
-      throw new UsageError(`--out ${out}: a run is already there; choose another folder, nothing was changed`);
+      throw new UsageError(
+        `${option}: a run is already there; choose another folder, or go on with it (--resume); nothing was changed`,
+      );
     }
   }
 
@@ -59,16 +62,35 @@ export class RunFolder {
     // One by one: a recursive mkdir never ends below /proc.
     for (let next = folder; !existsSync(next); next = path.dirname(next)) made.unshift(next);
     const run = new RunFolder(out, made);
+    const option = `--out ${out}`;
     try {
       for (const dir of made) {
-        await mkdir(dir).catch((e: NodeJS.ErrnoException) => (e.code === 'EEXIST' ? undefined : refused(out, dir)(e)));
+        await mkdir(dir).catch((e: NodeJS.ErrnoException) =>
+          e.code === 'EEXIST' ? undefined : refused(option, dir)(e),
+        );
       }
-      await lock(out, folder);
+      await lock(option, folder);
     } catch (error) {
       await run.#clear();
       throw error;
     }
     return run;
+  }
+
+  /**
+   * Locks the folder of a run to go on with it; what a killed process was writing goes.
+   * @throws UsageError when it is no folder, cannot be written to, or is another process's
+   */
+  static async reopen(existing: string): Promise<RunFolder> {
+    const option = `--resume ${existing}`;
+    const folder = path.resolve(existing);
+    const info = await stat(folder).catch(() => undefined);
+    if (!info?.isDirectory()) throw new UsageError(`${option}: expected the folder of a run; there is none`);
+    await lock(option, folder);
+    for (const file of await readdir(folder)) {
+      if (/^\..+\.tmp$/.test(file)) await rm(path.join(folder, file), { force: true });
+    }
+    return new RunFolder(existing, []);
   }
 
   file(name: string): string {
@@ -101,16 +123,16 @@ function nearestExisting(folder: string): string {
 }
 
 const refused =
-  (out: string, where: string) =>
+  (option: string, where: string) =>
   (e: NodeJS.ErrnoException): never => {
     const why = e.code === 'ENOTDIR' ? 'is a file' : `cannot be written to (${e.code})`;
-    throw new UsageError(`--out ${out}: ${where} ${why}; choose another folder`);
+    throw new UsageError(`${option}: ${where} ${why}; choose another folder`);
   };
 
-const taken = (out: string, { pid, host }: Holder): UsageError =>
+const taken = (option: string, folder: string, { pid, host }: Holder): UsageError =>
   new UsageError(
-    `--out ${out}: process ${pid}${host === os.hostname() ? '' : ` on ${host}`} is writing a run there; ` +
-      `choose another folder, or remove ${path.join(out, LOCK)} if that process is gone`,
+    `${option}: process ${pid}${host === os.hostname() ? '' : ` on ${host}`} is writing a run there; ` +
+      `choose another folder, or remove ${path.join(folder, LOCK)} if that process is gone`,
   );
 
 /** Whose lock lies in a folder; undefined where none does, or what lies there is none. */
@@ -123,7 +145,7 @@ async function holderOf(folder: string): Promise<Holder | undefined> {
   }
 }
 
-async function lock(out: string, folder: string): Promise<void> {
+async function lock(option: string, folder: string): Promise<void> {
   const file = path.join(folder, LOCK);
   const me: Holder = { mark: await processMark(), pid: process.pid, host: os.hostname() };
   for (let tries = 0; ; tries++) {
@@ -133,10 +155,11 @@ async function lock(out: string, folder: string): Promise<void> {
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-        return refused(out, folder)(error as NodeJS.ErrnoException);
+        return refused(option, folder)(error as NodeJS.ErrnoException);
       const holder = await holderOf(folder);
       // No holder: it is being written this moment, or was cut off; the second look decides.
-      if (holder ? !(await gone(holder)) || tries > 1 : tries > 0) throw taken(out, holder ?? { ...me, pid: NaN });
+      if (holder ? !(await gone(holder)) || tries > 1 : tries > 0)
+        throw taken(option, folder, holder ?? { ...me, pid: NaN });
       if (holder) await rm(file, { force: true });
       else await new Promise((resolve) => setTimeout(resolve, 50));
     }

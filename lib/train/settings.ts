@@ -4,7 +4,7 @@ import type { Recipe } from './recipe.js';
 
 /** The resolved recipe without what is no value (signals, hooks, tensors), the classes, and the versions it ran under. */
 export function settingsOf(recipe: Recipe, classes: readonly string[]): Record<string, unknown> {
-  const { out: _out, signal: _signal, hooks: _hooks, weights, config, ...settings } = recipe;
+  const { out: _out, resume: _resume, signal: _signal, hooks: _hooks, weights, config, ...settings } = recipe;
   const { package: version, libtorch } = native().buildInfo();
   const versions = { 'mnv2-torch': version, node: process.versions.node, libtorch };
   const from = weights && 'file' in weights ? weights.file : weights ? 'an earlier training' : null;

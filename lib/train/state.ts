@@ -4,6 +4,7 @@ import type { TensorData } from '../native/wire.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { firstNotFinite } from '../weights/load.js';
+import type { Sums } from './epoch.js';
 import type { EpochEvent } from './events.js';
 
 /** The weights at one moment. Only what training changes is copied: the frozen rest is the same at all of them. */
@@ -19,6 +20,16 @@ export interface Snapshot {
 export interface Best extends Snapshot {
   readonly accuracy: number;
   readonly loss: number;
+}
+
+/** Where a training is, without a tensor: with the tensors, another process goes on from here. */
+export interface Position {
+  readonly epoch: number;
+  readonly step: number;
+  /** of the epoch under way, as far as it has been trained */
+  readonly pass: Sums | undefined;
+  readonly history: readonly EpochEvent[];
+  readonly best: Omit<Best, 'tensors'> | undefined;
 }
 
 /** Names of what a step may change: parameters that are trained, running statistics of what is not frozen. */
@@ -37,6 +48,8 @@ export class TrainingState {
   epoch = 0;
   /** optimizer steps taken */
   step = 0;
+  /** how much of the epoch under way is trained; undefined between epochs */
+  pass: Sums | undefined;
   readonly history: EpochEvent[] = [];
   best: Best | undefined;
   /** the newest copy without a number that is not finite; undefined before the first */
@@ -62,10 +75,25 @@ export class TrainingState {
   /** Counts an epoch that ended; its weights are the best so far where no earlier accuracy is as high. */
   async ended(event: EpochEvent): Promise<void> {
     this.epoch = event.epoch;
+    this.pass = undefined;
     this.history.push(event);
     const snapshot = await this.keep();
     const { accuracy, loss } = event.valid;
     if (snapshot && !(this.best && this.best.accuracy >= accuracy)) this.best = { ...snapshot, accuracy, loss };
+  }
+
+  get position(): Position {
+    const { epoch, step, pass, history } = this;
+    if (!this.best) return { epoch, step, pass, history, best: undefined };
+    const { tensors: _, ...best } = this.best;
+    return { epoch, step, pass, history, best };
+  }
+
+  /** Takes the place of a training that was interrupted there; the weights are on the device already. */
+  goOn({ epoch, step, pass, history, best }: Position, tensorsOfBest: ReadonlyMap<string, TensorData>): void {
+    [this.epoch, this.step, this.pass] = [epoch, step, pass];
+    this.history.push(...history);
+    this.best = best && { ...best, tensors: tensorsOfBest };
   }
 
   /** All tensors of a snapshot, in the model's order. */

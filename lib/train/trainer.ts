@@ -5,10 +5,12 @@ import type { Dataset } from '../data/dataset.js';
 import type { Module } from '../nn/module.js';
 import { during, type TrainEvent } from './events.js';
 import { Job } from './job.js';
-import { firstWeights, prepare, type Own } from './prepare.js';
+import type { Own } from './prepare.js';
 import { resolveRecipe, type Freeze, type Recipe, type TrainerOptions } from './recipe.js';
 import type { TrainResult } from './result.js';
+import { begin } from './begin.js';
 import { RunFolder } from './run-folder.js';
+import { readState, type SavedState } from './state-file.js';
 
 /**
  * Trains a model on a dataset: `await trainer.fit()`, or iterate it for its events. Whatever ends a training — it is
@@ -70,13 +72,17 @@ export class Trainer implements AsyncIterable<TrainEvent> {
     const owned: { dispose(): void }[] = [];
     const own: Own = (it) => (owned.unshift(it), it);
     let run: RunFolder | undefined;
+    let saved: SavedState | undefined;
     let job: Job | undefined;
     try {
-      run = recipe.out === undefined ? undefined : await RunFolder.claim(recipe.out);
+      if (recipe.resume !== undefined) {
+        run = await RunFolder.reopen(recipe.resume);
+        saved = await readState(recipe.resume);
+      } else if (recipe.out !== undefined) run = await RunFolder.claim(recipe.out);
       if (recipe.freeze !== undefined) (model as Freezable).freezeBackbone(recipe.freeze);
-      const first = await firstWeights(recipe, model, own);
-      const prepared = await prepare(recipe, model, data, first, stop, emit, own);
-      job = new Job({ recipe, model, data, weights: first.weights, prepared, run, started, stop, emit });
+      const settled = { recipe, model, data, saved, stop, emit };
+      const ready = await begin(settled, own);
+      job = new Job({ ...settled, ...ready, run, started });
       for await (const epoch of job.remaining()) {
         const train = await job.train(epoch);
         const valid = train && (await job.validate(epoch));

@@ -57,7 +57,7 @@ const numbers = async ({ weights }: TrainResult): Promise<Buffer> =>
     [...(await weights.get()).values()].map(({ data: d }) => Buffer.from(d.buffer, d.byteOffset, d.byteLength)),
   );
 const names = (out: string): string[] => fs.readdirSync(out).sort();
-const RUN = ['best.safetensors', 'config.json', 'last.safetensors', 'metrics.jsonl', 'split.json'];
+const RUN = ['best.safetensors', 'config.json', 'last.safetensors', 'metrics.jsonl', 'split.json', 'state.safetensors'];
 
 describe('what a training returns', () => {
   let result: TrainResult;
@@ -327,7 +327,7 @@ describe('every way out leaves best and last on disk', () => {
       .fit()
       .catch((e: unknown) => e as Error);
     expect((error as Error).message).toMatch(/stopped being finite .*Try a lower --lr \(it was 1e\+30\)$/);
-    expect(names(out)).toEqual(['config.json', 'metrics.jsonl', 'split.json']);
+    expect(names(out)).toEqual(['config.json', 'metrics.jsonl', 'split.json', 'state.safetensors']);
   });
   test('a process that leaves the iteration ends by itself', () => {
     const code = `

@@ -1,5 +1,6 @@
-// Writes best.safetensors and last.safetensors: at most every so many seconds while training, and on every way out.
+// Writes best.safetensors, last.safetensors and state.safetensors: now and then while training, and on every way out.
 import { saveCheckpoint } from '../../weights/checkpoint.js';
+import type { Interval } from '../interval.js';
 import type { RunFolder } from '../run-folder.js';
 import type { Snapshot, TrainingState } from '../state.js';
 import type { Ending, Hook } from './hook.js';
@@ -9,10 +10,11 @@ export const LAST = 'last.safetensors';
 
 export interface CheckpointOptions {
   run: RunFolder;
-  /** of every file; epoch, step and accuracy are added */
+  /** of best and last; epoch, step and accuracy are added */
   metadata: Record<string, string>;
-  /** seconds */
-  every: number;
+  every: Interval;
+  /** writes the state that another process can go on from */
+  saveState: (state: TrainingState) => Promise<void>;
 }
 
 /** Writing takes time, of a quick run more than its epochs: what is not written yet is in `state` meanwhile. */
@@ -31,23 +33,25 @@ export class Checkpoints implements Hook {
   }
   async began(state: TrainingState): Promise<void> {
     await state.readFixed(); // now, as an engine that fails later may not answer
+    if (state.step === 0) await this.options.saveState(state); // whatever happens, there is something to go on from
   }
   async paused(state: TrainingState): Promise<void> {
-    if (this.#due()) await this.#save(state);
+    if (this.#due(state)) await this.#save(state);
   }
   async epochEnded(state: TrainingState): Promise<void> {
-    if (this.#due()) await this.#save(state);
+    if (this.#due(state)) await this.#save(state);
   }
   /** After a failure the weights may be half a step old or not finite: then the newest good copy is what is written. */
-  async ended(state: TrainingState, _ending: Ending): Promise<void> {
-    await this.#save(state);
+  async ended(state: TrainingState, { how }: Ending): Promise<void> {
+    await this.#save(state, how === 'done' || how === 'stopped');
   }
 
-  #due(): boolean {
-    return performance.now() - this.#at >= 1000 * this.options.every;
+  #due({ step }: TrainingState): boolean {
+    const { seconds, steps } = this.options.every;
+    return performance.now() - this.#at >= 1000 * seconds || step % steps === 0;
   }
 
-  async #save(state: TrainingState): Promise<void> {
+  async #save(state: TrainingState, whole = true): Promise<void> {
     await state.keep().catch(() => undefined); // an engine that failed may not answer; what was kept is there
     const { best, last } = state;
     if (best && best !== this.#written.best) {
@@ -58,6 +62,8 @@ export class Checkpoints implements Hook {
       await this.#write(LAST, state, last, {});
       this.#written.last = last;
     }
+    // Last of the three: a run whose state says that it is done has its weights on disk.
+    if (whole && last?.step === state.step) await this.options.saveState(state);
     this.#at = performance.now();
   }
 

@@ -1,6 +1,6 @@
 // Writes what is known before the first epoch (config.json, split.json) and a line an epoch (metrics.jsonl); a training
 // that was not done leaves a last line that says why.
-import { appendFile, writeFile } from 'node:fs/promises';
+import { appendFile, rename, writeFile } from 'node:fs/promises';
 import { DataError } from '../../errors.js';
 import type { SplitFile } from '../../data/split-file.js';
 import type { EpochEvent } from '../events.js';
@@ -8,6 +8,7 @@ import type { RunFolder } from '../run-folder.js';
 import type { TrainingState } from '../state.js';
 import type { Beginning, Ending, Hook } from './hook.js';
 
+const line = (value: object): string => `${JSON.stringify(value)}\n`;
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 export class Log implements Hook {
@@ -16,10 +17,11 @@ export class Log implements Hook {
     private readonly split: SplitFile,
   ) {}
 
-  async began(_state: TrainingState, { settings }: Beginning): Promise<void> {
+  async began({ history }: TrainingState, { settings }: Beginning): Promise<void> {
     await this.#write('config.json', json(settings));
     await this.#write('split.json', json(this.split));
-    await this.#write('metrics.jsonl', '');
+    // A run that goes on has lines already; those of epochs that were not saved go, they are trained again.
+    await this.#write('metrics.jsonl', history.map(line).join(''));
   }
   async epochEnded(_state: TrainingState, event: EpochEvent): Promise<void> {
     await this.#append(event);
@@ -31,12 +33,15 @@ export class Log implements Hook {
     await this.#append({ event: ending.how, epoch, step, ...why });
   }
 
-  async #append(line: object): Promise<void> {
+  async #append(entry: object): Promise<void> {
     const file = this.run.file('metrics.jsonl');
-    await appendFile(file, `${JSON.stringify(line)}\n`).catch(unwritable(file));
+    await appendFile(file, line(entry)).catch(unwritable(file));
   }
   async #write(name: string, text: string): Promise<void> {
-    await writeFile(this.run.file(name), text).catch(unwritable(this.run.file(name)));
+    const [file, temporary] = [this.run.file(name), this.run.file(`.${name}.tmp`)];
+    await writeFile(temporary, text)
+      .then(() => rename(temporary, file))
+      .catch(unwritable(file));
   }
 }
 
