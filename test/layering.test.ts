@@ -5,7 +5,22 @@ import path from 'node:path';
 import { againstOrder, circles, dangling, homeless, imports, includes, linksOf } from './support/layers.ts';
 
 const LIB = [
-  ...['errors', 'random', 'native', 'graph', 'engine', 'nn', 'models', 'weights', 'data', 'infer', 'train', 'report'],
+  ...[
+    'errors',
+    'random',
+    'nearest',
+    'schema',
+    'native',
+    'graph',
+    'engine',
+    'nn',
+    'models',
+    'weights',
+    'data',
+    'infer',
+    'train',
+    'report',
+  ],
   ...['bench', 'cli', 'index'],
 ];
 const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'napi'];

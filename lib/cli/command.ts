@@ -48,13 +48,13 @@ export function toYargs(command: Command, begin: (command: Command) => void, ran
   const builder = (y: Argv): Argv => {
     for (const [key, { describe, kind }] of Object.entries(operands))
       y.positional(key, { type: 'string', describe, ...(kind === 'list' && { array: true }) });
-    for (const [key, { describe, expected, kind, absent }] of Object.entries(options)) {
+    for (const [key, { describe, expected, kind, absent, default: shown = absent }] of Object.entries(options)) {
       if (kind === 'switch') y.option(flagName(key), { type: 'boolean', describe });
       else
         y.option(flagName(key), {
           describe: `${describe} [${expected}]`,
           requiresArg: true,
-          ...(absent !== undefined && { defaultDescription: String(absent) }),
+          ...(shown !== undefined && { defaultDescription: String(shown) }),
         });
     }
     return y;

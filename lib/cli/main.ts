@@ -4,7 +4,7 @@ import yargs from 'yargs';
 import { EXIT, EXIT_MEANINGS } from '../errors.js';
 import { hideOperands, toYargs, unhide, type Command } from './command.js';
 import { outliveReader, outputLost, report } from './failures.js';
-import { nearest } from './nearest.js';
+import { nearest } from '../nearest.js';
 import { flagName } from './options.js';
 
 const EPILOGUE = [

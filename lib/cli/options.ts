@@ -1,7 +1,10 @@
 // Options of the command line: what each takes, how it is described, and how typed text becomes a checked value.
 // Owns no option itself; commands declare theirs with these, and those they share are in flags.ts.
+import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { nearest } from './nearest.js';
+import { nearest } from '../nearest.js';
+import * as schema from '../schema.js';
+import type { Range } from '../schema.js';
 
 /** One option or operand. Made by the functions below; its key in a command's table is its name in camelCase. */
 export interface Option<T> {
@@ -12,6 +15,8 @@ export interface Option<T> {
   readonly kind: 'switch' | 'value' | 'list';
   /** the value where nothing was typed */
   readonly absent: T;
+  /** what the help says of it; default: `absent` */
+  readonly default?: string | number | undefined;
   /** @throws UsageError that says what was expected and what was typed; it does not know the option's name */
   read(typed: string): T;
 }
@@ -24,14 +29,6 @@ interface Described<D> {
   /** shown in the help; without one the value is undefined where nothing was typed */
   default?: D;
 }
-/** Bounds of a number: `above` and `below` are not reached, `least` and `most` are. */
-export interface Range {
-  above?: number;
-  least?: number;
-  below?: number;
-  most?: number;
-}
-
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 /** Numbers as they were typed, anything else in quotes. */
 const quoted = (typed: string): string => (NUMBER.test(typed) ? typed : `'${typed}'`);
@@ -39,41 +36,64 @@ const refuse = (expected: string, typed: string, hint = ''): never => {
   throw new UsageError(`expected ${expected}, got ${quoted(typed)}${hint}`);
 };
 
-function within(value: number, { above = -Infinity, least = -Infinity, below = Infinity, most = Infinity }: Range) {
-  return value > above && value >= least && value < below && value <= most;
+/** Text as a schema takes it: numbers as numbers, anything else as it was typed. */
+function reader<S extends z.ZodType>(of: S): (typed: string) => z.output<S> {
+  return (typed) => {
+    const result = of.safeParse(NUMBER.test(typed) ? Number(typed) : typed);
+    if (result.success) return result.data;
+    const near = nearest(typed, wordsOf(of));
+    return refuse(result.error.issues[0]!.message, typed, near ? `. Did you mean ${near}?` : '');
+  };
 }
 
-/** 'a number above 0 and at most 10' */
-function ranged(what: string, { above, least, below, most }: Range): string {
-  const low = above !== undefined ? ` above ${above}` : least !== undefined ? ` of at least ${least}` : '';
-  const high = below !== undefined ? ` below ${below}` : most !== undefined ? ` at most ${most}` : '';
-  return `${what}${low}${low && high ? ' and' : ''}${high}`;
+/** The words a schema takes. */
+function wordsOf(of: z.ZodType): string[] {
+  if (of instanceof z.ZodOptional) return wordsOf(of.unwrap() as z.ZodType);
+  if (of instanceof z.ZodEnum) return of.options.map(String);
+  return of instanceof z.ZodUnion ? of.options.flatMap((o) => wordsOf(o as z.ZodType)) : [];
+}
+
+/** A setting of a schema as an option; a setting that is true or false becomes a switch. */
+function ofSetting<S extends z.ZodType>(of: S): Option<z.output<S>> {
+  const { describe, expected, default: fallback } = schema.help.get(of)!;
+  const inner: unknown = of instanceof z.ZodOptional ? of.unwrap() : of;
+  const kind = inner instanceof z.ZodBoolean ? 'switch' : 'value';
+  return {
+    describe,
+    expected: kind === 'switch' ? '' : expected,
+    kind,
+    absent: undefined as never,
+    default: fallback,
+    read: reader(of),
+  };
+}
+
+/** The settings of a schema as options, by the same names; `but` are not for the command line. */
+export function ofSettings<S extends z.ZodObject, B extends keyof S['shape'] = never>(
+  { shape }: S,
+  but: readonly B[] = [],
+): { [K in Exclude<keyof S['shape'], B>]: Option<z.output<S['shape'][K]>> } {
+  const kept = Object.entries(shape).filter(([key]) => !but.includes(key as B));
+  return Object.fromEntries(kept.map(([key, of]) => [key, ofSetting(of as z.ZodType)])) as never;
+}
+
+function valued<S extends z.ZodType, D>(of: S, { describe, default: absent }: Described<D>): Option<never> {
+  const { expected } = schema.help.get(schema.setting(of, describe))!;
+  return { describe, expected, kind: 'value', absent: absent as never, read: reader(of) as never };
 }
 
 /** A number within a range. */
 export function number<D extends number | undefined = undefined>(
   o: Range & Described<D>,
 ): Option<number | (undefined extends D ? undefined : number)> {
-  const expected = ranged('a number', o);
-  const read = (typed: string): number => {
-    const value = NUMBER.test(typed) ? Number(typed) : NaN;
-    return Number.isFinite(value) && within(value, o) ? value : refuse(expected, typed);
-  };
-  return { describe: o.describe, expected, kind: 'value', absent: o.default as never, read };
+  return valued(schema.number(o), o);
 }
 
 /** A whole number within a range; never one that a double does not hold exactly. */
 export function whole<D extends number | undefined = undefined>(
   o: Omit<Range, 'above' | 'below'> & Described<D>,
 ): Option<number | (undefined extends D ? undefined : number)> {
-  const expected = ranged('a whole number', o);
-  const read = (typed: string): number => {
-    const value = NUMBER.test(typed) ? Number(typed) : NaN;
-    if (Number.isSafeInteger(value) && within(value, o)) return value;
-    const tooLarge = value > Number.MAX_SAFE_INTEGER && o.most === undefined;
-    return refuse(tooLarge ? ranged('a whole number', { ...o, most: Number.MAX_SAFE_INTEGER }) : expected, typed);
-  };
-  return { describe: o.describe, expected, kind: 'value', absent: o.default as never, read };
+  return valued(schema.whole(o), o);
 }
 
 /** One of a few words. */
@@ -81,13 +101,7 @@ export function choice<V extends string, D extends V | undefined = undefined>(
   values: readonly V[],
   o: Described<D>,
 ): Option<V | (undefined extends D ? undefined : V)> {
-  const expected = listed(values);
-  const read = (typed: string): V => {
-    if ((values as readonly string[]).includes(typed)) return typed as V;
-    const near = nearest(typed, values);
-    return refuse(expected, typed, near ? `. Did you mean ${near}?` : '');
-  };
-  return { describe: o.describe, expected, kind: 'value', absent: o.default as never, read };
+  return valued(schema.choice(values), o);
 }
 
 /** Text of a form of its own: `parse` gives its value, or undefined for what is refused. */
@@ -120,11 +134,6 @@ export function flag(o: { describe: string }): Option<boolean> {
   return { describe: o.describe, expected: '', kind: 'switch', absent: false, read: () => true };
 }
 
-/** 'a, b or c' */
-export function listed(values: readonly string[]): string {
-  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
-}
-
 /** batchSize -> batch-size: an option as it is typed. */
 export const flagName = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 
@@ -148,7 +157,7 @@ export function readOptions<O extends Options>(
   const entries = Object.entries(options).map(([key, option]): [string, unknown] => {
     const came = typed[flagName(key)];
     try {
-      if (option.kind === 'switch') return [key, came === true];
+      if (option.kind === 'switch') return [key, came === undefined ? option.absent : came === true];
       if (option.kind === 'list') return [key, (came as string[]).flatMap((w) => option.read(w) as string[])];
       if (Array.isArray(came)) problems.push(`${label(key)} was given more than once`);
       else if (came !== undefined) return [key, option.read(came as string)];

@@ -1,34 +1,27 @@
 // `mnv2-torch train`: options to Trainer, events to bars or NDJSON. The training itself is train/trainer.ts.
 import path from 'node:path';
 import { EXIT } from '../errors.js';
-import { AUGMENT_PRESETS } from '../data/augment.js';
+import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import type { Dataset } from '../data/dataset.js';
 import { Progress, showTraining } from '../report/progress.js';
 import { createModel } from '../models/registry.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
-import { OPTIMIZERS, resolveRecipe, type TrainerOptions } from '../train/recipe.js';
+import { PRESETS } from '../train/presets.js';
+import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
 import { RunFolder } from '../train/run-folder.js';
 import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
-import {
-  archFlag,
-  badImageFlags,
-  batchSizeFlag,
-  deviceFlag,
-  freezeFlag,
-  precisionFlag,
-  seedFlag,
-  sizeFlag,
-  threadsFlag,
-  widthFlag,
-} from './flags.js';
 import { namedNetwork } from './network.js';
-import { choice, flag, given, number, optionalPath, whole, type Values } from './options.js';
+import { flag, given, ofSettings, optionalPath, type Values } from './options.js';
+import { divided, readConfig, runSchema, type RunSettings } from './run-settings.js';
 import { Stopping } from './signals.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
-const DEMO = { size: 64, width: 0.35, epochs: 20, perClass: 100, batchSize: 32, lr: 4e-3, augment: 'basic' } as const;
+const DEMO = { epochs: 20, batchSize: 32, augment: 'basic' } as const;
+/** Where no weights say otherwise. */
+const DEMO_NETWORK = { size: 64, width: 0.35, lr: 4e-3 } as const;
+const DEMO_PER_CLASS = 100;
 
 const operands = {
   data: optionalPath({
@@ -36,53 +29,25 @@ const operands = {
   }),
 };
 const options = {
-  arch: archFlag(),
-  width: widthFlag(),
-  size: sizeFlag({
-    least: 32,
-    describe: 'side of the square images are resized to, pixels (default 224, or what the weights say)',
-  }),
-  weights: optionalPath({ describe: "pretrained .safetensors or the folder of a run, or 'none' (default)" }),
-  freeze: freezeFlag({
-    default: 'none',
-    describe: 'features: train the classifier alone; a number: all but the first n blocks',
-  }),
-  epochs: whole({ least: 1, describe: 'passes over the training images (default 20)' }),
-  batchSize: batchSizeFlag({ least: 1, describe: 'images a step (default 16)' }),
-  optimizer: choice(OPTIMIZERS, { describe: 'default adam' }),
-  lr: number({
-    above: 0,
-    describe:
-      'highest learning rate (default: adam 0.002 for a head, 0.0003 for a pretrained backbone, 0.003 from scratch; sgd 0.05, 0.002, 0.05)',
-  }),
-  weightDecay: number({ least: 0, describe: "default: the optimizer's own" }),
-  labelSmoothing: number({ least: 0, below: 1, default: 0, describe: 'share of the target spread over all classes' }),
-  dropout: number({ least: 0, below: 1, describe: 'probability before the classifier (default 0.2)' }),
-  valSplit: number({ above: 0, below: 1, default: 0.3, describe: 'share of the images validated on' }),
-  seed: seedFlag({ describe: 'of the split, the first weights, the order, dropout and augmentation' }),
-  device: deviceFlag({ default: 'auto' }),
-  threads: threadsFlag(),
-  precision: precisionFlag(),
-  augment: choice(AUGMENT_PRESETS, {
-    describe: 'default none; basic: flips and quarter turns; strong: also crop, shift, rotation, colour',
-  }),
-  views: whole({
-    least: 0,
-    default: 4,
-    describe: 'augmented views cached per image when a part is frozen; 0: fresh ones every epoch, no cache',
-  }),
-  cache: choice(['auto', 'off'] as const, { default: 'auto', describe: 'keep what the frozen part computes' }),
-  cudaGraph: choice(['auto', 'off'] as const, { default: 'auto', describe: 'CUDA: capture steps as graphs' }),
-  ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
+  config: optionalPath({ describe: "settings as YAML or JSON, such as a run's config.json; flags count before them" }),
+  ...ofSettings(runSchema, ['data', 'preprocess', 'about']),
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
-  saveEvery: number({ least: 0, most: 86_400, describe: 'seconds between checkpoints while training (default 20)' }),
   json: flag({ describe: 'events as NDJSON on stdout' }),
   quiet: flag({ describe: 'no progress' }),
 };
 type TrainArguments = Values<typeof operands> & Values<typeof options>;
 
+/** Of the images, where nothing is said. */
+const DATA = { valSplit: 0.3, skipBad: false, allowDamaged: false, maxPixels: DEFAULT_MAX_PIXELS };
+
+/** What was typed over what the config file says. */
+async function settingsOf(a: TrainArguments): Promise<RunSettings & typeof DATA> {
+  const { config, out: _out, json: _json, quiet: _quiet, ...typed } = a;
+  return { ...DATA, ...(config !== undefined && (await readConfig(config))), ...given(typed) };
+}
+
 async function openData(
-  a: TrainArguments,
+  settings: RunSettings & typeof DATA,
   size: number,
   show: (event: TrainEvent) => void,
   signal: AbortSignal,
@@ -90,18 +55,17 @@ async function openData(
   const since = performance.now();
   const onProgress = ({ done, total }: { done: number; total: number }): void =>
     show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
-  if (a.data === undefined) {
+  const { data, valSplit, seed = 0, skipBad, allowDamaged, maxPixels } = settings;
+  if (data === undefined) {
     const { syntheticScenes } = await import('../data/sources/synthetic.js');
-    return syntheticScenes({ size, perClass: DEMO.perClass, seed: a.seed, valSplit: a.valSplit, onProgress, signal });
+    return syntheticScenes({ size, perClass: DEMO_PER_CLASS, seed, valSplit, onProgress, signal });
   }
   const { ImageFolder } = await import('../data/sources/image-folder.js');
-  const { valSplit, seed, skipBad, allowDamaged, maxPixels } = a;
-  return ImageFolder.open(a.data, { size, valSplit, seed, skipBad, allowDamaged, maxPixels, onProgress, signal });
+  return ImageFolder.open(data, { size, valSplit, seed, skipBad, allowDamaged, maxPixels, onProgress, signal });
 }
 
-/** `--out`, or a fresh folder below runs/. */
-function runFolder(a: TrainArguments, arch: string): string {
-  if (a.out) return a.out;
+/** A fresh folder below runs/. */
+function freshFolder(arch: string): string {
   const stamp = new Date().toISOString().slice(0, 19).replace('T', '-').replaceAll(':', '');
   return path.join('runs', `${stamp}-${arch}`);
 }
@@ -121,7 +85,6 @@ function closing(event: TrainEvent | null): string {
 }
 
 async function run(a: TrainArguments): Promise<number> {
-  const demo = a.data === undefined;
   const progress = new Progress();
   const draw = a.quiet ? (): void => {} : showTraining(progress);
   const say = (text: string): void => void process.stdout.write(text);
@@ -132,47 +95,27 @@ async function run(a: TrainArguments): Promise<number> {
     if (!a.json && (event.event === 'done' || event.event === 'stopped')) say(closing(event));
   };
   using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
-  const weights = a.weights && a.weights !== 'none' ? await loadCheckpoint(a.weights) : undefined;
-  const { arch, options: network } = namedNetwork(
-    demo && !weights ? { ...a, width: a.width ?? DEMO.width } : a,
-    weights,
-  );
-  const size = a.size ?? weights?.preprocess?.size ?? (demo ? DEMO.size : 224);
-  const out = runFolder(a, arch);
-  const recipe: TrainerOptions = {
-    freeze: a.freeze,
-    labelSmoothing: a.labelSmoothing,
-    seed: a.seed,
-    device: a.device,
-    precision: a.precision,
-    augment: a.augment ?? (demo ? DEMO.augment : 'none'),
-    views: a.views,
-    cache: a.cache,
-    cudaGraph: a.cudaGraph === 'auto',
-    out,
-    signal: stopping.signal,
-    epochs: a.epochs ?? (demo ? DEMO.epochs : 20),
-    batchSize: a.batchSize ?? (demo ? DEMO.batchSize : 16),
-    ...given({
-      weights,
-      optimizer: a.optimizer,
-      lr: a.lr ?? (demo && !weights ? DEMO.lr : undefined),
-      weightDecay: a.weightDecay,
-      threads: a.threads,
-      saveEvery: a.saveEvery,
-    }),
-  };
+  const asked = await settingsOf(a);
+  const weights = asked.weights && asked.weights !== 'none' ? await loadCheckpoint(asked.weights) : undefined;
+  const demo = asked.data === undefined && asked.preset === undefined;
+  const settings = { ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
+  const { training, around } = divided(settings);
+  const { arch, options: network } = namedNetwork(settings, weights);
+  const preset = settings.preset && PRESETS[settings.preset];
+  const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
+  const out = a.out ?? freshFolder(arch);
+  const { device = 'auto' } = settings;
+  const recipe: TrainerOptions = { ...training, device, ...(weights && { weights }), out, signal: stopping.signal };
 
   // What can be refused is refused before the images are decoded: a network of two classes takes what the real one will.
   resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, recipe);
   await RunFolder.check(out);
   try {
-    const data = await openData(a, size, draw, stopping.signal);
+    const data = await openData(settings, size, draw, stopping.signal);
     try {
       const model = createModel(arch, { ...network, numClasses: data.classes.length });
-      const { valSplit, skipBad, allowDamaged, maxPixels } = a;
-      const from = a.data === undefined ? 'synthetic' : path.resolve(a.data);
-      const config = { data: from, arch, model: model.options, size, valSplit, skipBad, allowDamaged, maxPixels };
+      const from = around.data === undefined ? {} : { data: path.resolve(around.data) };
+      const config = { ...around, ...from, arch, size, about: { model: model.options } };
       (await new Trainer(model, data, { ...recipe, config }).fit({ onEvent: show })).dispose();
     } finally {
       data.dispose();

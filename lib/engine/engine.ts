@@ -16,9 +16,12 @@ export interface EngineOptions {
 /** Threads beyond a few a core only wait for each other; thousands take minutes to start, and cannot be interrupted. */
 export const MOST_THREADS = 4 * os.availableParallelism();
 
+/** How a device may be named. */
+export const DEVICES = /^(auto|cpu|cuda(?::(\d+))?)$/;
+
 /** 'auto' | 'cpu' | 'cuda' | 'cuda:n' -> 'cpu' | 'cuda:n'. Fails, saying why, when a CUDA device is asked for and absent. */
 export function resolveDevice(device: string): string {
-  const match = /^(auto|cpu|cuda(?::(\d+))?)$/.exec(device);
+  const match = DEVICES.exec(device);
   if (!match) throw new UsageError(`device: expected auto, cpu, cuda or cuda:n, got '${device}'`);
   if (device === 'cpu') return device;
   const found = native().cudaDevices();

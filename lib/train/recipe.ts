@@ -1,78 +1,41 @@
-// The recipe of a training: its options, their defaults and why, and all that can be refused before any work. Pure: the
-// model and the data are looked at, never changed.
+// The recipe of a training: what is meant where a setting is left out, and why, and what can only be refused knowing the
+// model and the data. Pure: both are looked at, never changed.
 import path from 'node:path';
 import { shown, UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
-import { augmentPreset, augmentWith, type AugmentPreset } from '../data/augment.js';
-import { MOST_SIZE, validPreprocess, type Preprocess } from '../weights/preprocess.js';
+import { augmentPreset, augmentWith } from '../data/augment.js';
+import { MOST_SIZE, type Preprocess } from '../weights/preprocess.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import { MobileNet } from '../models/classifier-network.js';
 import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
 import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimizer.js';
-import { MOST_THREADS, resolveDevice } from '../engine/engine.js';
+import { resolveDevice } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
+import { check } from '../schema.js';
 import type { Hook } from './hooks/hook.js';
-import { checkSaveEvery, type SaveEvery } from './interval.js';
-import { checkSchedule, type Schedule } from './schedule.js';
+import type { SaveEvery } from './interval.js';
+import { PRESETS } from './presets.js';
+import { namedSchedule, type Schedule } from './schedule.js';
+import { settingsSchema, type Settings } from './settings.js';
 
-/** Optimizers by name; `sgd` has a momentum of 0.9. */
-export const OPTIMIZERS = ['sgd', 'adam', 'adamw', 'rmsprop'] as const;
 /** A name of an optimizer with its usual settings. */
-export type OptimizerName = (typeof OPTIMIZERS)[number];
+export type OptimizerName = Extract<Settings['optimizer'], string>;
 /** 'features': the whole backbone; 'none'; or a number: its first n blocks. */
-export type Freeze = 'features' | 'none' | number;
+export type Freeze = NonNullable<Settings['freeze']>;
 
 /** Options of a training; every one may be left out. */
-export interface TrainerOptions {
+export interface TrainerOptions extends Settings {
   /** first values: a checkpoint read with loadCheckpoint, whose classifier is used when it has as many classes, or the weights of an earlier training */
   weights?: Checkpoint | Weights;
-  /** what is frozen before training; absent: what you did with `freeze()` and `freezeBackbone()` stands */
-  freeze?: Freeze;
-  /** passes over the training images (default 20) */
-  epochs?: number;
-  /** images a step (default 16) */
-  batchSize?: number;
-  /** a name, or a description with settings of its own (default 'adam') */
-  optimizer?: OptimizerName | OptimizerSpec;
-  /** highest learning rate; the default depends on the optimizer and on what is trained */
-  lr?: number;
-  /** how the rate moves (default: a cosine down to zero, after `warmUp`) */
-  schedule?: Schedule;
-  /** epochs of linear warm-up, where `schedule` is not given; default 1 when the backbone trains, else 0 */
-  warmUp?: number;
-  /** default: the optimizer's own */
-  weightDecay?: number;
-  /** share of the target spread over all classes (default 0) */
-  labelSmoothing?: number;
-  /** of the first weights, the order, dropout and augmentation (default 0) */
-  seed?: number;
-  /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
-  device?: string;
-  /** CPU threads (default: all cores) */
-  threads?: number;
-  /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
-  precision?: 'fp32' | 'bf16';
-  /** a preset's name, or settings: those left out change nothing */
-  augment?: AugmentPreset | Partial<NativeAugment>;
-  /** augmented views of each training image that the cache keeps (default 4); 0: no cache, fresh draws every epoch */
-  views?: number;
-  /** keep what the frozen part computes, when it fits into memory (default 'auto') */
-  cache?: 'auto' | 'off';
-  /** CUDA: capture steps as graphs (default true) */
-  cudaGraph?: boolean;
-  /** what the weights expect of pixels; default: as the weights say, else x/127.5 - 1 */
-  preprocess?: Preprocess;
   /** run folder; default: nothing is written */
   out?: string;
-  /** between two checkpoints while training: seconds, at most (default 20), `{ minutes }` or `{ steps }`; a step is always finished first */
-  saveEvery?: SaveEvery;
   /** folder of an interrupted run to go on with: the options must be those it began with */
   resume?: string;
   /** hear of the start, epochs and the end, after what writes the run folder */
   hooks?: readonly Hook[];
-  /** written to config.json beside the resolved settings */
+  /** settings of the data and the model, written to config.json beside the resolved ones */
   config?: Record<string, unknown>;
   /** aborting stops after the step under way, saves, and ends with `stopped` */
   signal?: AbortSignal;
@@ -121,48 +84,9 @@ export function defaultRate(kind: OptimizerSpec['kind'], training: Training): nu
   return (kind === 'sgd' ? plain : kind === 'rmsprop' ? rms : adaptive)[training];
 }
 
-function optimizerOf(choice: OptimizerName | OptimizerSpec, weightDecay: number | undefined): OptimizerSpec {
-  if (typeof choice === 'object' && choice !== null) {
-    if (OPTIMIZERS.includes(choice.kind)) return weightDecay === undefined ? choice : { ...choice, weightDecay };
-    throw new UsageError(
-      `optimizer: expected a kind out of ${OPTIMIZERS.join(', ')}, got ${JSON.stringify(choice.kind)}`,
-    );
-  }
-  const decay = weightDecay === undefined ? {} : { weightDecay };
-  switch (choice) {
-    case 'sgd':
-      return sgd({ momentum: 0.9, ...decay });
-    case 'adam':
-      return adam(decay);
-    case 'adamw':
-      return adamw(decay);
-    case 'rmsprop':
-      return rmsprop(decay);
-    default:
-      throw new UsageError(`optimizer: expected ${OPTIMIZERS.join(', ')}, got '${String(choice)}'`);
-  }
-}
-
-function number(name: string, value: unknown, ok: (v: number) => boolean, expected: string): void {
-  if (typeof value !== 'number' || !ok(value)) {
-    throw new UsageError(
-      `${name}: expected ${expected}, got ${typeof value === 'string' ? `'${value}'` : String(value)}`,
-    );
-  }
-}
-const whole = (name: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): void =>
-  number(
-    name,
-    value,
-    (v) => Number.isSafeInteger(v) && v >= least && v <= most,
-    most === Number.MAX_SAFE_INTEGER
-      ? `a whole number of at least ${least}`
-      : `a whole number from ${least} to ${most}`,
-  );
-
-function oneOf<T>(name: string, value: unknown, choices: readonly T[]): void {
-  if (!choices.includes(value as T))
-    throw new UsageError(`${name}: expected ${choices.join(' or ')}, got '${String(value)}'`);
+function optimizerOf(choice: NonNullable<Settings['optimizer']>, weightDecay: number | undefined): OptimizerSpec {
+  const spec = typeof choice === 'string' ? { kind: choice, ...(choice === 'sgd' && { momentum: 0.9 }) } : choice;
+  return { sgd, adam, adamw, rmsprop }[spec.kind]({ ...spec, ...(weightDecay !== undefined && { weightDecay }) });
 }
 
 /** All that can be said against options before a model or images are there. `resolveRecipe` says it too. */
@@ -170,71 +94,44 @@ export function checkOptions(options: TrainerOptions): void {
   if (typeof options !== 'object' || options === null) {
     throw new UsageError(`Trainer: expected an object of options, got ${String(options)}`);
   }
-  const given = <K extends keyof TrainerOptions>(
-    name: K,
-    check: (value: NonNullable<TrainerOptions[K]>) => void,
-  ): void => {
-    if (options[name] !== undefined) check(options[name] as NonNullable<TrainerOptions[K]>);
-  };
-  const finite = (least: number, strictly: boolean) => (v: number) =>
-    Number.isFinite(v) && (strictly ? v > least : v >= least);
-  given('epochs', (v) => whole('epochs', v, 1));
-  given('batchSize', (v) => whole('batchSize', v, 1));
-  given('seed', (v) => whole('seed', v, 0));
-  given('views', (v) => whole('views', v, 0));
-  given('threads', (v) => whole('threads', v, 1, MOST_THREADS));
-  given('lr', (v) => number('lr', v, finite(0, true), 'a number above 0'));
-  given('warmUp', (v) => number('warmUp', v, finite(0, false), 'epochs, a number of at least 0'));
-  given('weightDecay', (v) => number('weightDecay', v, finite(0, false), 'a number of at least 0'));
-  given('labelSmoothing', (v) => number('labelSmoothing', v, (x) => x >= 0 && x < 1, 'a share in [0, 1)'));
-  given('saveEvery', checkSaveEvery);
-  given('freeze', (v) => {
-    if (v !== 'features' && v !== 'none')
-      number('freeze', v, (n) => Number.isInteger(n) && n >= 0, "'features', 'none' or a number of blocks");
-  });
-  given('schedule', checkSchedule);
-  if (options.schedule && options.warmUp !== undefined) throw new UsageError('warmUp: give it within schedule');
-  given('precision', (v) => oneOf('precision', v, ['fp32', 'bf16']));
-  given('cache', (v) => oneOf('cache', v, ['auto', 'off']));
-  given('cudaGraph', (v) => oneOf('cudaGraph', v, [true, false]));
-  given('preprocess', (v) => {
-    try {
-      validPreprocess(v, 'preprocess');
-    } catch (cause) {
-      throw new UsageError((cause as Error).message, { cause });
-    }
-  });
-  given('device', (v) => resolveDevice(v));
-  given('augment', (v) => augmentOf(v));
-  given('signal', (v) => {
-    if (!(v instanceof AbortSignal)) throw new UsageError(`signal: expected an AbortSignal, got ${String(v)}`);
-  });
-  given('hooks', (v) => {
-    if (!Array.isArray(v) || v.some((hook) => typeof hook !== 'object' || hook === null))
-      throw new UsageError(`hooks: expected a list of hooks, got ${shown(v)}`);
-  });
-  given('out', (v) => {
-    if (typeof v !== 'string' || v === '')
-      throw new UsageError(`out: expected a folder's path, got ${JSON.stringify(v)}`);
-  });
-  given('resume', (v) => {
-    if (typeof v !== 'string' || v === '')
-      throw new UsageError(`resume: expected a run folder's path, got ${shown(v)}`);
-    if (options.out !== undefined && path.resolve(options.out) !== path.resolve(v))
-      throw new UsageError(`out: a run goes on in its own folder, ${v}; got ${options.out}`);
-  });
-  given('weights', (v) => {
-    if (!(v instanceof Weights) && !((v as Checkpoint).tensors instanceof Map)) {
-      throw new UsageError('weights: expected what loadCheckpoint() or fit() gives');
-    }
-  });
+  const { weights, out, resume, hooks, config: _, signal, ...settings } = options;
+  check(settingsSchema, settings);
+  if (typeof options.schedule === 'object' && options.warmUp !== undefined) {
+    throw new UsageError('warmUp: give it within schedule');
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new UsageError(`signal: expected an AbortSignal, got ${String(signal)}`);
+  }
+  if (
+    hooks !== undefined &&
+    (!Array.isArray(hooks) || hooks.some((hook) => typeof hook !== 'object' || hook === null))
+  ) {
+    throw new UsageError(`hooks: expected a list of hooks, got ${shown(hooks)}`);
+  }
+  if (out !== undefined && (typeof out !== 'string' || out === '')) {
+    throw new UsageError(`out: expected a folder's path, got ${JSON.stringify(out)}`);
+  }
+  if (resume !== undefined) {
+    if (typeof resume !== 'string' || resume === '')
+      throw new UsageError(`resume: expected a run folder's path, got ${shown(resume)}`);
+    if (out !== undefined && path.resolve(out) !== path.resolve(resume))
+      throw new UsageError(`out: a run goes on in its own folder, ${resume}; got ${out}`);
+  }
+  if (weights !== undefined && !(weights instanceof Weights) && !(weights.tensors instanceof Map)) {
+    throw new UsageError('weights: expected what loadCheckpoint() or fit() gives');
+  }
   optimizerOf(options.optimizer ?? 'adam', options.weightDecay);
+  resolveDevice(options.device ?? 'cpu');
 }
 
-function augmentOf(augment: TrainerOptions['augment']): NativeAugment | undefined {
+/** Without the keys that have no value, which would hide a preset's. */
+function present(options: TrainerOptions): TrainerOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function augmentOf(augment: Settings['augment']): NativeAugment | undefined {
   if (augment === undefined) return undefined;
-  if (typeof augment === 'string') return augmentPreset(augment);
-  return augmentWith(augment);
+  return typeof augment === 'string' ? augmentPreset(augment) : augmentWith(augment);
 }
 
 /** What of a model would learn under `freeze`, before anything is frozen. */
@@ -252,9 +149,11 @@ function trainingOf(model: Module, freeze: Freeze | undefined, pretrained: boole
  * @param size side of the data's images, pixels
  * @throws UsageError naming the option, what was expected and what came; EnvironmentError for a device that is not there
  */
-export function resolveRecipe(model: Module, size: number, options: TrainerOptions): Recipe {
-  checkOptions(options);
+export function resolveRecipe(model: Module, size: number, given: TrainerOptions): Recipe {
+  checkOptions(given);
+  const options: TrainerOptions = given.preset ? { ...PRESETS[given.preset].settings, ...present(given) } : given;
   const { weights, freeze, epochs = 20, seed = 0, precision = 'fp32', cache = 'auto', views = 4 } = options;
+  const { schedule = 'cosine' } = options;
   if (freeze !== undefined && !('freezeBackbone' in model)) {
     throw new UsageError('freeze: this model has no freezeBackbone(); call freeze() on its modules instead');
   }
@@ -280,7 +179,7 @@ export function resolveRecipe(model: Module, size: number, options: TrainerOptio
     batchSize: options.batchSize ?? 16,
     optimizer,
     lr: options.lr ?? defaultRate(optimizer.kind, training),
-    schedule: options.schedule ?? { kind: 'cosine', warmUp },
+    schedule: typeof schedule === 'string' ? namedSchedule(schedule, { epochs, warmUp }) : schedule,
     labelSmoothing: options.labelSmoothing ?? 0,
     seed,
     device: resolveDevice(options.device ?? 'cpu'),

@@ -1,12 +1,125 @@
-// A training's settings as plain values: what config.json holds, and what a report shows.
-import { native } from '../native/load.js';
-import type { Recipe } from './recipe.js';
+// The settings of a training, described once: their types, what is refused, the command line's help and what a config
+// file may say all come from here. What holds where one is left out is recipe.ts.
+import { z } from 'zod';
+import { augmentPreset, augmentWith, AUGMENT_PRESETS, type Augment, type AugmentPreset } from '../data/augment.js';
+import { DEVICES, MOST_THREADS } from '../engine/engine.js';
+import { choice, flag, judged, listed, number, setting, whole } from '../schema.js';
+import { validPreprocess, type Preprocess } from '../weights/preprocess.js';
+import { saveEverySchema } from './interval.js';
+import { scheduleSchema, SCHEDULES } from './schedule.js';
 
-/** The resolved recipe without what is no value (signals, hooks, tensors), the classes, and the versions it ran under. */
-export function settingsOf(recipe: Recipe, classes: readonly string[]): Record<string, unknown> {
-  const { out: _out, resume: _resume, signal: _signal, hooks: _hooks, weights, config, ...settings } = recipe;
-  const { package: version, libtorch } = native().buildInfo();
-  const versions = { 'mnv2-torch': version, node: process.versions.node, libtorch };
-  const from = weights && 'file' in weights ? weights.file : weights ? 'an earlier training' : null;
-  return { ...config, ...settings, weights: from, classes, versions };
-}
+/** A step of more images fits into no machine, and finding that out would take minutes. */
+const MOST_BATCH = 65_536;
+
+/** Optimizers by name; `sgd` has a momentum of 0.9. */
+export const OPTIMIZERS = ['sgd', 'adam', 'adamw', 'rmsprop'] as const;
+/** Ready-made settings by name: presets.ts. */
+export const PRESET_NAMES = ['reference', 'fast', 'accurate'] as const;
+
+const weightDecay = number({ least: 0 }).optional();
+const share = number({ least: 0, below: 1 }, 'a share').optional();
+const eps = number({ above: 0 }).optional();
+const DEVICES_TEXT = 'auto, cpu, cuda or cuda:n';
+const moments = { beta1: share, beta2: share, eps, weightDecay };
+const optimizerSpecs = [
+  z.strictObject({ kind: z.literal('sgd'), momentum: share, nesterov: flag().optional(), weightDecay }),
+  z.strictObject({ kind: z.literal('adam'), ...moments }),
+  z.strictObject({ kind: z.literal('adamw'), ...moments }),
+  z.strictObject({
+    kind: z.literal('rmsprop'),
+    ...{ alpha: share, eps, momentum: share, weightDecay, epsInsideSqrt: flag().optional() },
+  }),
+] as const;
+
+/** Settings of a training as plain values: what a config file can hold. Every one may be left out. */
+export const settingsSchema = z.strictObject(
+  {
+    /** ready-made settings; those given beside it count */
+    preset: setting(choice(PRESET_NAMES), 'ready-made settings; what is given beside it counts'),
+    /** what is frozen before training; absent: what you did with `freeze()` and `freezeBackbone()` stands */
+    freeze: setting(
+      z.union([z.enum(['features', 'none']), whole({ least: 0 })], { error: 'features, none or a number of blocks' }),
+      'features: train the classifier alone; a number: all but the first n blocks',
+      { default: 'none' },
+    ),
+    /** passes over the training images (default 20) */
+    epochs: setting(whole({ least: 1 }), 'passes over the training images', { default: 20 }),
+    /** images a step (default 16) */
+    batchSize: setting(whole({ least: 1, most: MOST_BATCH }), 'images a step', { default: 16 }),
+    /** a name, or a description with settings of its own, such as `{ kind: 'sgd', momentum: 0.8 }` (default 'adam') */
+    optimizer: setting(
+      z.union([z.enum(OPTIMIZERS), z.discriminatedUnion('kind', optimizerSpecs, { error: listed(OPTIMIZERS) })], {
+        error: listed(OPTIMIZERS),
+      }),
+      'rule of the updates',
+      { default: 'adam' },
+    ),
+    /** highest learning rate; the default depends on the optimizer and on what is trained */
+    lr: setting(
+      number({ above: 0 }),
+      'highest learning rate (default: adam 0.002 for a head, 0.0003 for a pretrained backbone, 0.003 from scratch; ' +
+        'sgd 0.05, 0.002, 0.05)',
+    ),
+    /** how the rate moves, a name or a value (default: a cosine down to zero) */
+    schedule: setting(
+      z.union([z.enum(SCHEDULES), scheduleSchema], { error: listed(SCHEDULES) }),
+      'how the learning rate moves',
+      { default: 'cosine' },
+    ),
+    /** epochs of linear warm-up, where `schedule` is not a value of its own; default 1 when the backbone trains, else 0 */
+    warmUp: setting(
+      number({ least: 0 }, 'epochs, a number'),
+      'epochs in which the rate rises (default 1 when the backbone trains, else 0)',
+    ),
+    /** default: the optimizer's own */
+    weightDecay: setting(number({ least: 0 }), "default: the optimizer's own"),
+    /** share of the target spread over all classes (default 0) */
+    labelSmoothing: setting(number({ least: 0, below: 1 }, 'a share'), 'share of the target spread over all classes', {
+      default: 0,
+    }),
+    /** of the first weights, the order, dropout and augmentation (default 0) */
+    seed: setting(
+      whole({ least: 0, most: Number.MAX_SAFE_INTEGER }),
+      'of the split, the first weights, the order, dropout and augmentation',
+      { default: 0 },
+    ),
+    /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
+    device: setting(z.string({ error: DEVICES_TEXT }).regex(DEVICES, { error: DEVICES_TEXT }), 'where it runs', {
+      default: 'auto',
+    }),
+    /** CPU threads (default: all cores) */
+    threads: setting(whole({ least: 1, most: MOST_THREADS }), 'CPU threads (default: all cores)'),
+    /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
+    precision: setting(choice(['fp32', 'bf16']), 'bf16: convolutions in bfloat16', { default: 'fp32' }),
+    /** a preset's name, or settings: those left out change nothing */
+    augment: setting(
+      judged<AugmentPreset | Partial<Augment>>((v) =>
+        typeof v === 'string' ? augmentPreset(v as AugmentPreset) : augmentWith(v as Partial<Augment>),
+      ),
+      'default none; basic: flips and quarter turns; strong: also crop, shift, rotation, colour',
+      { expected: listed(AUGMENT_PRESETS) },
+    ),
+    /** augmented views of each training image that the cache keeps (default 4); 0: no cache, fresh draws every epoch */
+    views: setting(
+      whole({ least: 0 }),
+      'augmented views cached per image when a part is frozen (default 4); 0: fresh ones every epoch, no cache',
+    ),
+    /** keep what the frozen part computes, when it fits into memory (default 'auto') */
+    cache: setting(choice(['auto', 'off']), 'keep what the frozen part computes', { default: 'auto' }),
+    /** CUDA: capture steps as graphs (default true) */
+    cudaGraph: setting(flag(), 'CUDA: capture steps as graphs (the default)'),
+    /** what the weights expect of pixels; default: as the weights say, else x/127.5 - 1 */
+    preprocess: setting(
+      judged<Preprocess>((v) => validPreprocess(v, 'preprocess')),
+      'what the weights expect of pixels',
+    ),
+    /** between two checkpoints while training: seconds, at most (default 20), `{ minutes }` or `{ steps }`; a step is always finished first */
+    saveEvery: setting(saveEverySchema, 'time or steps between checkpoints while training: 20s, 5min, 100steps', {
+      default: '20s',
+    }),
+  },
+  { error: 'an object of options' },
+);
+
+/** Settings of a training as plain values. */
+export type Settings = z.input<typeof settingsSchema>;

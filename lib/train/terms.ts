@@ -5,9 +5,9 @@ import type { Engine } from '../engine/engine.js';
 import { native } from '../native/load.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';
+import { configOf } from './config.js';
 import type { Recipe } from './recipe.js';
 import { learningRates } from './schedule.js';
-import { settingsOf } from './settings.js';
 
 export interface Terms {
   /** as config.json has them */
@@ -19,13 +19,13 @@ export interface Terms {
 }
 
 /** Settings that change no number: where files go and when, how work is done, where things came from. */
-const FREE = new Set(['saveEvery', 'cudaGraph', 'device', 'threads', 'versions', 'classes', 'weights']);
+const FREE = new Set(['saveEvery', 'cudaGraph', 'device', 'threads', 'about', 'weights']);
 
 export function termsOf(recipe: Recipe, model: Module, classes: readonly string[], engine: Engine): Terms {
   const { libtorch, libtorchRuntime, cpuCapability, package: version } = native().buildInfo();
   const { device, threads } = engine;
   return plain({
-    settings: settingsOf(recipe, classes),
+    settings: configOf(recipe, classes),
     network: { ...checkpointMetadata(model, classes, recipe.preprocess), trained: model.trainable() },
     machine: { device, threads, 'mnv2-torch': version, libtorch: libtorchRuntime || libtorch, cpu: cpuCapability },
   });

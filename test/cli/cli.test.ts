@@ -241,7 +241,7 @@ describe('train, eval, predict', () => {
       arch: 'mobilenet_v2',
       size: 32,
       freeze: 'none',
-      versions: { node: process.versions.node },
+      about: { versions: { node: process.versions.node } },
     });
     const split = JSON.parse(fs.readFileSync(at('run/split.json'), 'utf8')) as { train: string[]; val: string[] };
     expect([split.train.length, split.val.length]).toEqual([18, 6]);

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { EXIT, EXIT_MEANINGS } from '../../dist/errors.js';
 import { main } from '../../dist/cli/main.js';
-import { nearest } from '../../dist/cli/nearest.js';
+import { nearest } from '../../dist/nearest.js';
 import { cli } from '../support/cli.ts';
 import { networkFile } from '../support/network-file.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -82,9 +82,9 @@ test('all that is wrong is said at once', async () => {
   const { status, stderr } = await run('train', 'nowhere', '--lr', 'abc', '--optimizer', 'adm', '--dropout', '1');
   expect(stderr.split('\n')).toEqual([
     'mnv2-torch: 3 things cannot be used:',
+    '  --dropout: expected a number of at least 0 and below 1, got 1',
     "  --optimizer: expected sgd, adam, adamw or rmsprop, got 'adm'. Did you mean adam?",
     "  --lr: expected a number above 0, got 'abc'",
-    '  --dropout: expected a number of at least 0 and below 1, got 1',
     '',
   ]);
   expect(status).toBe(2);

@@ -1,0 +1,94 @@
+// Everything a run of `train` can be told in a config file: the settings of the training, and those of the data and the
+// network around it. Owns reading such a file; a mistake in it is told with its line.
+import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
+import { z } from 'zod';
+import { MOST_PIXELS } from '../data/checks.js';
+import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
+import { readRegularFile } from '../data/regular-file.js';
+import { UsageError } from '../errors.js';
+import { MOST_WIDTH } from '../models/classifier-network.js';
+import { ARCHITECTURES } from '../models/registry.js';
+import { choice, flag, mistakes, number, setting, text as words, told, whole, type Mistake } from '../schema.js';
+import { settingsSchema, type Settings } from '../train/settings.js';
+import { MOST_SIZE } from '../weights/preprocess.js';
+
+const path = words('a path');
+
+export const runSchema = z.strictObject(
+  {
+    data: setting(path, 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes'),
+    arch: setting(choice(ARCHITECTURES), 'network (default mobilenet_v2, or what the weights say)'),
+    width: setting(number({ above: 0, most: MOST_WIDTH }), 'width multiplier (default 1, or what the weights say)'),
+    size: setting(
+      whole({ least: 32, most: MOST_SIZE }),
+      'side of the square images are resized to, pixels (default 224, or what the weights say)',
+    ),
+    weights: setting(path, "pretrained .safetensors or the folder of a run, or 'none' (default)"),
+    dropout: setting(number({ least: 0, below: 1 }), 'probability before the classifier', { default: 0.2 }),
+    valSplit: setting(number({ above: 0, below: 1 }), 'share of the images validated on', { default: 0.3 }),
+    skipBad: setting(flag(), 'leave unreadable images out instead of stopping'),
+    allowDamaged: setting(flag(), 'use what is left of damaged images'),
+    maxPixels: setting(whole({ least: 1, most: MOST_PIXELS }), 'pixels of the largest image that is read', {
+      default: DEFAULT_MAX_PIXELS,
+    }),
+    ...settingsSchema.shape,
+    /** what a run tells of itself in its config.json; not a setting */
+    about: z.unknown().optional(),
+  },
+  { error: 'settings by their names' },
+);
+/** Settings of a run; absent ones are left to whoever has their default. */
+export type RunSettings = Omit<z.output<typeof runSchema>, 'about'>;
+
+/** Those of the training, and those of the data and the network. */
+export function divided(settings: RunSettings): { training: Settings; around: Omit<RunSettings, keyof Settings> } {
+  const part = (own: boolean): object =>
+    Object.fromEntries(Object.entries(settings).filter(([key]) => key in settingsSchema.shape === own));
+  return { training: part(true), around: part(false) };
+}
+
+/** Larger than any settings. */
+const MOST_BYTES = 2 ** 20;
+
+/**
+ * Reads settings from YAML or JSON, such as the config.json of a run.
+ * @throws UsageError with the line and the path of what is wrong
+ */
+export async function readConfig(file: string): Promise<RunSettings> {
+  const lines = new LineCounter();
+  const text = await readRegularFile(file, async (size, read) => {
+    if (size > MOST_BYTES) throw new Error(`expected settings, got a file of ${size} bytes`);
+    return (await read()).toString('utf8');
+  }).catch((cause: Error) => {
+    throw new UsageError(`--config ${file}: ${cause.message}`, { cause });
+  });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [bad] = document.errors;
+  if (bad) throw new UsageError(`${file}:${lines.linePos(bad.pos[0]).line}: ${bad.message}`);
+  const value = settingsOf(file, document);
+  const found = mistakes(runSchema, value).map(
+    (mistake) => `${file}${lineOf(document, lines, mistake)}: ${told(mistake)}`,
+  );
+  if (found.length === 1) throw new UsageError(found[0]!);
+  if (found.length > 1) throw new UsageError(`${found.length} things cannot be used:\n  ${found.join('\n  ')}`);
+  const { about: _, ...settings } = value as z.output<typeof runSchema>;
+  return settings;
+}
+
+/** An empty file is an object without settings. */
+function settingsOf(file: string, document: Document): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch (cause) {
+    throw new UsageError(`${file}: ${(cause as Error).message}`, { cause }); // aliases that grow beyond bounds
+  }
+}
+
+/** ':7' where what is wrong has a place in the document. */
+function lineOf(document: Document, lines: LineCounter, { path, key }: Mistake): string {
+  const node = document.getIn(path, true);
+  const pair =
+    key !== undefined && isMap(node) ? node.items.find((p) => isScalar(p.key) && p.key.value === key) : undefined;
+  const place = (pair ? pair.key : node) as Node | undefined;
+  return place?.range ? `:${lines.linePos(place.range[0]).line}` : '';
+}
