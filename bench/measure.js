@@ -167,7 +167,7 @@ export async function targetCase(o, spec, commands, data) {
         '--freeze',
         'none',
         '--augment',
-        'basic',
+        'aerial',
         '--epochs',
         String(o.epochs),
         '--batch-size',

@@ -20,7 +20,7 @@ const model = weights
 
 const trainer = new Trainer(model, data, {
   epochs: weights ? 20 : 5,
-  augment: 'basic', // flips and quarter turns
+  augment: 'aerial', // flips and quarter turns
   out, // best.safetensors, last.safetensors, metrics.jsonl, ...
   ...(weights && { weights, freeze: 'features' }),
 });

@@ -80,7 +80,7 @@ export { ImageStore, type ImageStoreOptions } from './engine/images.js';
 export { RowStore } from './engine/rows.js';
 export { NamedTensors } from './engine/state.js';
 export { Weights, type NamedData, type WeightSource } from './engine/weights.js';
-export { compile, Program, type Binding, type CompileOptions, type LoopOptions } from './engine/program.js';
+export { compile, Program, type Binding, type CompileOptions, type LoopOptions, type Mix } from './engine/program.js';
 export { splitFrozen, type Partition } from './graph/partition.js';
 export { adam, adamw, rmsprop, sgd, type AdamOptions, type OptimizerSpec } from './engine/optimizer.js';
 export { Module, Parameter, Sequential, type ParameterKind } from './nn/module.js';
@@ -106,7 +106,7 @@ export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js
 export { decodeImage, type DecodeOptions } from './data/decode.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
 export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';
-export { augmentPreset, augmentWith, type Augment, type AugmentPreset } from './data/augment.js';
+export { augmentPreset, augmentWith, type Augment, type AugmentPreset, type AugmentSettings } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';

@@ -18,7 +18,7 @@ import { divided, readConfig, runSchema, type RunSettings } from './run-settings
 import { Stopping } from './signals.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
-const DEMO = { epochs: 20, batchSize: 32, augment: 'basic' } as const;
+const DEMO = { epochs: 20, batchSize: 32, augment: 'aerial' } as const;
 /** Where no weights say otherwise. */
 const DEMO_NETWORK = { size: 64, width: 0.35, lr: 4e-3 } as const;
 const DEMO_PER_CLASS = 100;

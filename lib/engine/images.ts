@@ -1,7 +1,7 @@
 // ImageStore: packed uint8 images of one size, in memory or as a mapped file. Owns no decoding and no labels.
 import { checked } from '../native/failures.js';
 import { native } from '../native/load.js';
-import type { NativeAugment, NativeImageStore } from '../native/wire.js';
+import type { ImageRecipe, NativeImageStore } from '../native/wire.js';
 
 /** Size and place of an image store; sides in pixels. */
 export interface ImageStoreOptions {
@@ -67,11 +67,8 @@ export class ImageStore {
     return checked(() => this.native.equal(a, b));
   }
   /** One image as a loop would feed it: augmented, then `pixel * scale[c] + shift[c]`, [H, W, C]. */
-  load(
-    index: number,
-    options: { scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number },
-  ): Float32Array {
-    return checked(() => this.native.load(index, options));
+  load(index: number, recipe: ImageRecipe): Float32Array {
+    return checked(() => this.native.load(index, recipe));
   }
   /** Frees the memory, or closes the file. Idempotent; later calls throw. */
   dispose(): void {

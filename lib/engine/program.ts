@@ -44,10 +44,32 @@ export type Binding =
       scale: number[];
       shift: number[];
       augment?: NativeAugment;
+      /** draws are made of the number of the step instead of `epoch`: an order may then hold an image several times */
+      eachStep?: boolean;
+      /**
+       * where nothing is augmented, one of the eight symmetries of the square: mirrored left-right where it is odd,
+       * then symmetry >> 1 quarter turns (default 0: as it is)
+       */
+      symmetry?: number;
       seed?: number;
       epoch?: number;
     }
-  | { rows: RowStore; offset?: number };
+  | { rows: RowStore; offset?: number }
+  /** labels [rows] int64 as targets [N, classes] float32, mixed as the images are; else 1 for the label */
+  | { targets: RowStore; classes: number };
+
+/**
+ * How a loop mixes each image with the next of its batch (the last with the first), and the targets with it: MixUp
+ * (Zhang et al. 2018) blends whole images, CutMix (Yun et al. 2019) lets the partner show through a rectangle. Each image
+ * draws a share of its own from Beta(alpha, alpha), of (seed, step, place in the batch) alone; CutMix's is the area that
+ * is left. With both, an image takes either with probability 1/2. A batch of one stays as it is.
+ */
+export interface Mix {
+  /** alpha of MixUp (default 0: off) */
+  mixup?: number;
+  /** alpha of CutMix (default 0: off) */
+  cutmix?: number;
+}
 
 /** A run over many batches in one job. */
 export interface LoopOptions {
@@ -61,8 +83,10 @@ export interface LoopOptions {
   lr?: number | Float64Array;
   /** steps taken before this loop: seeds dropout together with `seed` (default 0) */
   firstStep?: number;
-  /** of dropout (default 0) */
+  /** of dropout and of `mix` (default 0) */
   seed?: number;
+  /** mixes the images of a batch, and the inputs bound to `targets` with the very same shares; rows stay as they are */
+  mix?: Mix;
   /** scalar outputs to return as one number a step */
   stack?: string[];
   /** batched outputs to return concatenated */
@@ -88,11 +112,12 @@ function checkLoop(options: LoopOptions): void {
   if (!isTypedArray(options.order, 'Int32Array'))
     throw new UsageError(`loop: order: expected an Int32Array, got ${shown(options.order)}`);
   requireWhole(options.batchSize, 1, 'loop: batchSize');
-  requireObject(options.bind, 'loop: bind', '{ rows } or { images, scale, shift } by input name');
+  requireObject(options.bind, 'loop: bind', '{ rows }, { targets, classes } or { images, scale, shift } by input name');
   for (const [name, binding] of Object.entries(options.bind)) {
     const what = `loop: bind.${name}`;
-    requireObject(binding, what, '{ rows } or { images, scale, shift }');
+    requireObject(binding, what, '{ rows }, { targets, classes } or { images, scale, shift }');
     if ('rows' in binding) requireInstance(binding.rows, RowStore, `${what}.rows`);
+    else if ('targets' in binding) requireInstance(binding.targets, RowStore, `${what}.targets`);
     else requireInstance(binding.images, ImageStore, `${what}.images`);
   }
   for (const [name, target] of Object.entries(options.into ?? {})) {
@@ -239,12 +264,14 @@ export class Program {
       bind[name] =
         'rows' in b
           ? { rows: b.rows.native, offset: b.offset ?? 0 }
-          : { ...b, images: b.images.native, seed: b.seed ?? 0, epoch: b.epoch ?? 0 };
+          : 'targets' in b
+            ? { rows: b.targets.native, offset: 0, classes: b.classes }
+            : { ...b, images: b.images.native, seed: b.seed ?? 0, epoch: b.epoch ?? 0 };
     }
     const into: Record<string, { store: RowStore['native']; offset: number }> = {};
     for (const [name, { store, offset = 0 }] of Object.entries(options.into ?? {}))
       into[name] = { store: store.native, offset };
-    const { finite, firstStep = 0, seed = 0, rows = [], progressMs = 100 } = options;
+    const { finite, firstStep = 0, seed = 0, rows = [], progressMs = 100, mix } = options;
     const cancel = (): void => job.cancel();
     let thrown: { error: unknown } | undefined;
     const progress =
@@ -260,7 +287,15 @@ export class Program {
       });
     const spec = { order, batchSize, bind, into, firstStep, seed, stack, rows, progressMs };
     const job = checked(() =>
-      this.#native.loop({ ...spec, ...(lr && { lr }), ...(finite !== undefined && { finite }) }, progress),
+      this.#native.loop(
+        {
+          ...spec,
+          ...(lr && { lr }),
+          ...(mix && { mix: { mixup: mix.mixup ?? 0, cutmix: mix.cutmix ?? 0 } }),
+          ...(finite !== undefined && { finite }),
+        },
+        progress,
+      ),
     );
     signal?.addEventListener('abort', cancel, { once: true });
     try {

@@ -46,15 +46,33 @@ export interface ProgramSpec {
   train?: { loss: string; parameters: string[]; optimizer: OptimizerSpec };
 }
 
-/** How a loop fills one input: images gathered (augmented, normalised) natively, or rows of a device-resident store. */
-export type BindingSpec =
-  | { images: NativeImageStore; scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number }
-  | { rows: NativeRowStore; offset: number };
+/** What is done to an image on its way into a batch. */
+export interface ImageRecipe {
+  scale: number[];
+  shift: number[];
+  augment?: NativeAugment;
+  /** where nothing is augmented, one of the eight symmetries of the square: mirrored left-right where it is odd, then symmetry >> 1 quarter turns */
+  symmetry?: number;
+  seed: number;
+  epoch: number;
+}
 
-/** Everything 0 or false is the identity; `scaleMin`/`scaleMax` are 1 for none. See data/augment.ts for units. */
+/**
+ * How a loop fills one input: images gathered (augmented, normalised) natively, rows of a device-resident store, or its
+ * rows as labels made into targets [N, classes]. `eachStep`: the number of the step takes the place of `epoch`.
+ */
+export type BindingSpec =
+  | (ImageRecipe & { images: NativeImageStore; eachStep?: boolean })
+  | { rows: NativeRowStore; offset: number; classes?: number };
+
+/** Everything 0, false or none is the identity; crop's and scale's bounds are 1 for none. Units: data/augment.ts. */
 export interface NativeAugment {
-  flips: boolean;
+  flips: 'none' | 'horizontal' | 'both';
   turns: boolean;
+  cropMin: number;
+  cropMax: number;
+  ratioMin: number;
+  ratioMax: number;
   scaleMin: number;
   scaleMax: number;
   translate: number;
@@ -62,6 +80,7 @@ export interface NativeAugment {
   brightness: number;
   contrast: number;
   saturation: number;
+  erase: number;
 }
 
 export interface LoopSpec {
@@ -73,6 +92,8 @@ export interface LoopSpec {
   /** number of steps taken before this loop: seeds dropout */
   firstStep: number;
   seed: number;
+  /** alphas of MixUp and CutMix, drawn of (seed, step) for all images and targets of a batch; 0: off */
+  mix?: { mixup: number; cutmix: number };
   /** scalar outputs, one number a step */
   stack: string[];
   /** outputs with a leading batch dimension, concatenated in visiting order */
@@ -157,10 +178,7 @@ export interface NativeImageStore {
   get(index: number): Uint8Array;
   hash(index: number): string;
   equal(a: number, b: number): boolean;
-  load(
-    index: number,
-    options: { scale: number[]; shift: number[]; augment?: NativeAugment; seed: number; epoch: number },
-  ): Float32Array;
+  load(index: number, recipe: ImageRecipe): Float32Array;
   dispose(): void;
 }
 

@@ -18,7 +18,7 @@ export interface Preset {
  */
 export const PRESETS: Readonly<Record<(typeof PRESET_NAMES)[number], Preset>> = {
   reference: { size: 224, settings: { freeze: 'features', epochs: 20, batchSize: 16, optimizer: 'adam' } },
-  fast: { size: 224, settings: { freeze: 'features', epochs: 30, batchSize: 32, augment: 'basic', views: 6 } },
+  fast: { size: 224, settings: { freeze: 'features', epochs: 30, batchSize: 32, augment: 'aerial', views: 6 } },
   accurate: {
     size: 256,
     settings: { freeze: 'none', epochs: 24, batchSize: 32, optimizer: 'adamw', lr: 4e-4, augment: 'strong' },

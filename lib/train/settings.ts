@@ -1,7 +1,13 @@
 // The settings of a training, described once: their types, what is refused, the command line's help and what a config
 // file may say all come from here. What holds where one is left out is recipe.ts.
 import { z } from 'zod';
-import { augmentPreset, augmentWith, AUGMENT_PRESETS, type Augment, type AugmentPreset } from '../data/augment.js';
+import {
+  augmentPreset,
+  augmentWith,
+  AUGMENT_PRESETS,
+  type AugmentPreset,
+  type AugmentSettings,
+} from '../data/augment.js';
 import { DEVICES, MOST_THREADS } from '../engine/engine.js';
 import { choice, flag, judged, listed, number, setting, whole } from '../schema.js';
 import { validPreprocess, type Preprocess } from '../weights/preprocess.js';
@@ -93,10 +99,11 @@ export const settingsSchema = z.strictObject(
     precision: setting(choice(['fp32', 'bf16']), 'bf16: convolutions in bfloat16', { default: 'fp32' }),
     /** a preset's name, or settings: those left out change nothing */
     augment: setting(
-      judged<AugmentPreset | Partial<Augment>>((v) =>
-        typeof v === 'string' ? augmentPreset(v as AugmentPreset) : augmentWith(v as Partial<Augment>),
+      judged<AugmentPreset | AugmentSettings>((v) =>
+        typeof v === 'string' ? augmentPreset(v as AugmentPreset) : augmentWith(v as AugmentSettings),
       ),
-      'default none; basic: flips and quarter turns; strong: also crop, shift, rotation, colour',
+      'default none; photo: mirrored, crop, colour; aerial: flips, quarter turns; strong: also scale, shift, rotation, ' +
+        'colour, erasing',
       { expected: listed(AUGMENT_PRESETS) },
     ),
     /** augmented views of each training image that the cache keeps (default 4); 0: no cache, fresh draws every epoch */

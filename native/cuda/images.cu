@@ -1,5 +1,5 @@
-// Batches from the resident uint8 store: gather, augment, normalise. See kernels.h; the arithmetic
-// is native/data/augment.cc's, pixel by pixel.
+// Batches from the resident uint8 store: gather, augment, normalise, mix. See kernels.h; the arithmetic
+// is that of native/data/augment.cc and mix.cc, pixel by pixel.
 #include <limits>
 
 #include "cuda/grid.h"
@@ -58,6 +58,10 @@ MNV2_DEVICE float grey(const float (&p)[C]) {
     return 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2];
   else
     return p[0];
+}
+
+MNV2_DEVICE bool erased(const AugmentDraw& d, int x, int y) {
+  return x >= d.erase_x && x < d.erase_x + d.erase_width && y >= d.erase_y && y < d.erase_y + d.erase_height;
 }
 
 // The sum over the block's threads, in all of them.
@@ -120,8 +124,11 @@ __global__ void __launch_bounds__(kThreads)
         }
       }
     }
-    for (int c = 0; c < C; ++c)
-      shared[threadIdx.x * C + c] = narrow<T>(inside ? v[c] * p.scale[c] + p.shift[c] : nanf(""));
+    const bool blank = draw && erased(*draw, pixel % s.width, pixel / s.width);
+    for (int c = 0; c < C; ++c) {
+      const float value = blank ? 0.f : v[c] * p.scale[c] + p.shift[c];
+      shared[threadIdx.x * C + c] = narrow<T>(inside ? value : nanf(""));
+    }
   }
   __syncthreads();
   const int left = pixels - first, count = (left < kThreads ? left : kThreads) * C;
@@ -132,6 +139,29 @@ __global__ void __launch_bounds__(kThreads)
       reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(shared)[i];
   } else {
     for (int i = threadIdx.x; i < count; i += kThreads) to[i] = shared[i];
+  }
+}
+
+// A thread for each value of an image, in place: it goes from image to image, and each reads a partner nobody has
+// written yet; the last one's is kept aside.
+template <class T>
+__global__ void __launch_bounds__(kThreads) mix_images_kernel(T* images, int64_t batch, int height, int width,
+                                                              int channels, const MixDraw* __restrict__ draws) {
+  const int64_t size = int64_t(height) * width * channels, at = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= size) return;
+  const int x = int(at / channels % width), y = int(at / channels / width);
+  T* const out = images + at;
+  const T first = out[0];
+  T own = first;
+  for (int64_t n = 0; n < batch; ++n) {
+    const T partner = n + 1 < batch ? out[(n + 1) * size] : first;
+    const MixDraw& d = draws[n];
+    if (d.width > 0) {
+      if (x >= d.x && x < d.x + d.width && y >= d.y && y < d.y + d.height) out[n * size] = partner;
+    } else if (d.own < 1.f) {
+      out[n * size] = narrow<T>(d.own * widen(own) + (1.f - d.own) * widen(partner));
+    }
+    own = partner;
   }
 }
 
@@ -166,6 +196,18 @@ void load_images(const uint8_t* store, int64_t count, int64_t height, int64_t wi
     load_any(s, channels, p, batch, static_cast<float*>(out), workspace, stream);
   else
     load_any(s, channels, p, batch, static_cast<bfloat16*>(out), workspace, stream);
+}
+
+void mix_images(Type type, void* images, int64_t batch, int64_t height, int64_t width, int64_t channels,
+                const MixDraw* draws, Stream stream) {
+  const dim3 blocks(unsigned(ceil_div(height * width * channels, kThreads)));
+  const auto run = [&](auto kernel, auto* values) {
+    launch(kernel, blocks, dim3(kThreads), 0, stream, values, batch, int(height), int(width), int(channels), draws);
+  };
+  if (type == Type::float32)
+    run(mix_images_kernel<float>, static_cast<float*>(images));
+  else
+    run(mix_images_kernel<bfloat16>, static_cast<bfloat16*>(images));
 }
 
 }  // namespace mnv2::cuda

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "data/augment.h"
+#include "data/mix.h"
 #include "kernels/element.h"
 
 struct CUstream_st;
@@ -113,5 +114,9 @@ int64_t images_workspace_floats(int64_t batch, int64_t height, int64_t width);
 void load_images(const uint8_t* store, int64_t count, int64_t height, int64_t width, int64_t channels,
                  const int64_t* indices, const AugmentDraw* draws, int64_t batch, const Preprocess&, Type, void* out,
                  float* workspace, Stream stream);
+
+// mnv2::mix_images on a batch of load_images; draws: [batch].
+void mix_images(Type, void* images, int64_t batch, int64_t height, int64_t width, int64_t channels,
+                const MixDraw* draws, Stream stream);
 
 }  // namespace mnv2::cuda

@@ -10,18 +10,6 @@
 namespace mnv2 {
 namespace {
 
-/** Counter-based random numbers: number `slot` of one image in one epoch. */
-struct Stream {
-  uint64_t key;
-  Stream(uint64_t seed, uint64_t epoch, int64_t index)
-      : key(splitmix(splitmix(splitmix(seed) ^ epoch) ^ static_cast<uint64_t>(index))) {}
-  uint64_t bits(uint64_t slot) const { return splitmix(key ^ splitmix(slot)); }
-  /** uniform in [low, high) */
-  float between(uint64_t slot, float low, float high) const {
-    return low + (high - low) * static_cast<float>(static_cast<double>(bits(slot) >> 11) * 0x1p-53);
-  }
-};
-
 /** Coordinate folded into [0, size - 1], mirrored about the border pixels. */
 inline float mirror(float v, int size) {
   const float last = static_cast<float>(size - 1);
@@ -152,46 +140,118 @@ void load_as(const uint8_t* in, int height, int width, const Preprocess& p, cons
     }
   }
   if (recolour) colour<C>(out, pixels, *d, p);
+  for (int y = d->erase_y; y < d->erase_y + d->erase_height; y++) {
+    float* row = out + (static_cast<int64_t>(y) * width + d->erase_x) * C;
+    std::fill(row, row + static_cast<int64_t>(d->erase_width) * C, 0.0f);
+  }
 }
 
-}  // namespace
+/** Sides of a window as shares of the image's sides. */
+struct Window {
+  float width, height;
+};
 
-AugmentDraw draw(const Augment& a, int height, int width, uint64_t seed, uint64_t epoch, int64_t index) {
-  enum Slot : uint64_t { kDihedral, kScale, kShiftX, kShiftY, kRotate, kBrightness, kContrast, kSaturation };
-  const Stream random(seed, epoch, index);
-  const uint64_t dihedral = random.bits(kDihedral);
-  // Linear part: a mirror image, then quarter turns (half turns where the image is not square).
+/**
+ * A window of this share of the image's area whose aspect ratio (width by height) is drawn from low .. high on a
+ * logarithmic scale, `at` in [0, 1). Ratios with which it would not fit are left out, so the area is always kept; where
+ * none is left, the nearest that fits is taken.
+ */
+Window window_of(float area, float low, float high, double at, double image_ratio) {
+  const double narrowest = std::log(image_ratio * area), widest = std::log(image_ratio / area);
+  const double from = std::clamp(std::log(static_cast<double>(low)), narrowest, widest),
+               to = std::clamp(std::log(static_cast<double>(high)), narrowest, widest);
+  const double ratio = std::exp(from + (to - from) * at) / image_ratio;
+  const auto share = [&](double of) { return static_cast<float>(std::min(1.0, std::sqrt(area * of))); };
+  return {share(ratio), share(1 / ratio)};
+}
+
+/** Linear part (xx, xy; yx, yy) of quarter turns. */
+struct Linear {
   float xx = 1, xy = 0, yx = 0, yy = 1;
-  if (a.flips && (dihedral & 1)) xx = -1;
-  if (a.flips && (dihedral & 8)) yy = -1;
-  if (a.turns) {
-    int turns = static_cast<int>((dihedral >> 1) & 3);
-    if (height != width) turns &= 2;
-    for (int i = 0; i < turns; i++) {
+  void turn(int times) {
+    for (int i = 0; i < times; i++) {
       const float old_xx = xx, old_xy = xy;
       xx = -yx, xy = -yy;
       yx = old_xx, yy = old_xy;
     }
   }
+};
+
+}  // namespace
+
+AugmentDraw draw(const Augment& a, int height, int width, uint64_t seed, uint64_t epoch, int64_t index) {
+  enum Slot : uint64_t {
+    kDihedral,
+    kScale,
+    kShiftX,
+    kShiftY,
+    kRotate,
+    kBrightness,
+    kContrast,
+    kSaturation,
+    kCropArea,
+    kCropRatio,
+    kCropX,
+    kCropY,
+    kErase,
+    kEraseArea,
+    kEraseRatio,
+    kEraseX,
+    kEraseY
+  };
+  const Stream random(seed, epoch, static_cast<uint64_t>(index));
+  const uint64_t dihedral = random.bits(kDihedral);
+  // A mirror image, then quarter turns (half turns where the image is not square).
+  Linear l;
+  if (a.flips != Augment::Flips::none && (dihedral & 1)) l.xx = -1;
+  if (a.flips == Augment::Flips::both && (dihedral & 8)) l.yy = -1;
+  if (a.turns) l.turn(static_cast<int>((dihedral >> 1) & (height == width ? 3 : 2)));
   const float side = random.between(kScale, a.scale_min, a.scale_max);
   const float angle =
       a.rotate_deg == 0 ? 0 : random.between(kRotate, -a.rotate_deg, a.rotate_deg) * 0.017453292519943295f;
   const float cosine = std::cos(angle) * side, sine = std::sin(angle) * side;
-  AugmentDraw d;
-  d.matrix[0] = cosine * xx - sine * yx;
-  d.matrix[1] = cosine * xy - sine * yy;
-  d.matrix[3] = sine * xx + cosine * yx;
-  d.matrix[4] = sine * xy + cosine * yy;
+  AugmentDraw d{};
+  float* m = d.matrix;
+  m[0] = cosine * l.xx - sine * l.yx;
+  m[1] = cosine * l.xy - sine * l.yy;
+  m[3] = sine * l.xx + cosine * l.yx;
+  m[4] = sine * l.xy + cosine * l.yy;
   // About the centre, then shifted by a fraction of the side.
   const float cx = (width - 1) * 0.5f, cy = (height - 1) * 0.5f;
   const float dx = a.translate == 0 ? 0 : random.between(kShiftX, -a.translate, a.translate) * width;
   const float dy = a.translate == 0 ? 0 : random.between(kShiftY, -a.translate, a.translate) * height;
-  d.matrix[2] = cx - (d.matrix[0] * cx + d.matrix[1] * cy) + dx;
-  d.matrix[5] = cy - (d.matrix[3] * cx + d.matrix[4] * cy) + dy;
+  m[2] = cx - (m[0] * cx + m[1] * cy) + dx;
+  m[5] = cy - (m[3] * cx + m[4] * cy) + dy;
+  const double image_ratio = static_cast<double>(width) / height;
+  if (a.crop_min < 1) {
+    // The crop comes first and the rest happens to it: its window is where the image so far is read from.
+    const Window w = window_of(random.between(kCropArea, a.crop_min, a.crop_max), a.ratio_min, a.ratio_max,
+                               random.unit(kCropRatio), image_ratio);
+    const float x = cx + random.between(kCropX, -1, 1) * (1 - w.width) * cx,
+                y = cy + random.between(kCropY, -1, 1) * (1 - w.height) * cy;
+    m[0] *= w.width, m[1] *= w.width, m[2] = (m[2] - cx) * w.width + x;
+    m[3] *= w.height, m[4] *= w.height, m[5] = (m[5] - cy) * w.height + y;
+  }
   d.brightness = random.between(kBrightness, 1 - a.brightness, 1 + a.brightness);
   d.contrast = random.between(kContrast, 1 - a.contrast, 1 + a.contrast);
   d.saturation = random.between(kSaturation, 1 - a.saturation, 1 + a.saturation);
+  if (random.unit(kErase) < a.erase) {  // bounds of Zhong et al. 2020
+    const Window w =
+        window_of(random.between(kEraseArea, 0.02f, 0.33f), 0.3f, 3.3f, random.unit(kEraseRatio), image_ratio);
+    d.erase_width = std::max(1, static_cast<int>(std::lround(w.width * width)));
+    d.erase_height = std::max(1, static_cast<int>(std::lround(w.height * height)));
+    d.erase_x = static_cast<int>(random.unit(kEraseX) * (width - d.erase_width + 1));
+    d.erase_y = static_cast<int>(random.unit(kEraseY) * (height - d.erase_height + 1));
+  }
   return d;
+}
+
+AugmentDraw symmetry(int which, int height, int width) {
+  Linear l;
+  if (which & 1) l.xx = -1;
+  l.turn(which >> 1);
+  const float cx = (width - 1) * 0.5f, cy = (height - 1) * 0.5f;
+  return {{l.xx, l.xy, cx - (l.xx * cx + l.xy * cy), l.yx, l.yy, cy - (l.yx * cx + l.yy * cy)}, 1, 1, 1, 0, 0, 0, 0};
 }
 
 void load_image(const uint8_t* in, int height, int width, int channels, const Preprocess& preprocess,

@@ -130,11 +130,8 @@ uint64_t ImageStore::hash(int64_t index) const {
 
 bool ImageStore::equal(int64_t a, int64_t b) const { return std::memcmp(at(a), at(b), image_bytes_) == 0; }
 
-void ImageStore::load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed,
-                      uint64_t epoch, float* out) const {
-  AugmentDraw drawn;
-  if (augment) drawn = draw(*augment, height_, width_, seed, epoch, index);
-  load_image(at(index), height_, width_, channels_, preprocess, augment ? &drawn : nullptr, out);
+void ImageStore::load(int64_t index, const Preprocess& preprocess, const AugmentDraw* draw, float* out) const {
+  load_image(at(index), height_, width_, channels_, preprocess, draw, out);
 }
 
 }  // namespace mnv2

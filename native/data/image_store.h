@@ -41,9 +41,8 @@ class ImageStore {  // [count, height, width, channels] uint8
   uint64_t hash(int64_t index) const;
   bool equal(int64_t a, int64_t b) const;
 
-  /** One image, augmented and normalised as load_image does it. Several threads may load at once. */
-  void load(int64_t index, const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch,
-            float* out) const;
+  /** One image as load_image makes it of a draw, which may be null. Several threads may load at once. */
+  void load(int64_t index, const Preprocess& preprocess, const AugmentDraw* draw, float* out) const;
 
  private:
   ImageStore(int64_t count, int height, int width, int channels);

@@ -13,6 +13,22 @@ inline uint64_t splitmix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+/** Counter-based random numbers of one place: number `slot` depends on the coordinates and on itself alone. */
+class Stream {
+ public:
+  Stream(uint64_t a, uint64_t b, uint64_t c) : key_(splitmix(splitmix(splitmix(a) ^ b) ^ c)) {}
+  uint64_t bits(uint64_t slot) const { return splitmix(key_ ^ splitmix(slot)); }
+  /** uniform in [0, 1) */
+  double unit(uint64_t slot) const { return static_cast<double>(bits(slot) >> 11) * 0x1p-53; }
+  /** uniform in [low, high) */
+  float between(uint64_t slot, float low, float high) const {
+    return low + (high - low) * static_cast<float>(unit(slot));
+  }
+
+ private:
+  const uint64_t key_;
+};
+
 /** Seeds the generator of one random op in one step; one odd multiplier a coordinate keeps triples apart. */
 inline uint64_t op_seed(uint64_t seed, uint64_t step, uint64_t node) {
   return ((seed + 1) * 0x9E3779B97F4A7C15ull) ^ ((step + 1) * 0xC2B2AE3D27D4EB4Full) ^

@@ -69,25 +69,66 @@ at::Tensor index_tensor(const std::vector<int32_t>& order, at::Device device) {
   return index.to(device);
 }
 
+/** Labels [N] as targets [N, classes]: an image's share for its label, the rest for that of its partner. */
+at::Tensor targets_of(const at::Tensor& labels, int64_t classes, const std::vector<MixDraw>& mixed) {
+  const auto options = labels.options().dtype(at::kFloat);
+  auto targets = at::zeros({labels.size(0), classes}, options);
+  const auto column = labels.unsqueeze(1);
+  if (mixed.empty()) return targets.scatter_(1, column, 1.0);
+  auto own = at::empty({labels.size(0), 1}, at::kFloat);
+  for (size_t i = 0; i < mixed.size(); i++) own.data_ptr<float>()[i] = mixed[i].own;
+  own = own.to(labels.device());
+  return targets.scatter_add_(1, column, own).scatter_add_(1, column.roll(-1, 0), 1 - own);
+}
+
+/** The size of the images a loop mixes: all of them are cut alike. */
+std::pair<int, int> mixed_size(const Bindings& bind) {
+  std::pair<int, int> size{0, 0};
+  for (const auto& [name, b] : bind) {
+    if (!b.images) continue;
+    const std::pair<int, int> own{b.images->height(), b.images->width()};
+    if (size.first != 0 && size != own)
+      throw Failure("USAGE", "loop: expected images of one size to mix, got another size for input '" + name + "'");
+    size = own;
+  }
+  if (size.first == 0) throw Failure("USAGE", "loop: expected an input of images to mix, got none");
+  return size;
+}
+
+/** Labels out of range would be found by a card only after it has written beside the targets. */
+void check_labels(const Bindings& bind) {
+  for (const auto& [name, b] : bind) {
+    if (b.classes == 0) continue;
+    const auto& labels = b.rows->values;
+    const auto least = labels.min().item<int64_t>(), most = labels.max().item<int64_t>();
+    if (least < 0 || most >= b.classes)
+      throw Failure("USAGE", "loop: input '" + name + "' takes labels from 0 to " + std::to_string(b.classes - 1) +
+                                 ", its store has " + std::to_string(least < 0 ? least : most));
+  }
+}
+
 }  // namespace
 
-/** `order` is on the host, `index` the same numbers on the program's device. May be written into `into`, if that is
- * defined. */
-at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const at::Tensor& index,
+/** May be written into `into`, if that is defined. */
+at::Tensor ProgramCore::batch_of(const Binding& b, const LoopBatch& of, uint64_t step,
                                  [[maybe_unused]] const at::Tensor& into) {
-  if (b.rows) return b.rows->gather(b.offset ? index + b.offset : index);
+  const auto& index = of.index;
+  if (b.rows) {
+    const auto rows = b.rows->gather(b.offset ? index + b.offset : index);
+    return b.classes > 0 ? targets_of(rows, b.classes, of.mixed) : rows;
+  }
   const auto& s = *b.images;
   const int64_t count = index.numel();
+  auto recipe = b.recipe;
+  if (b.each_step) recipe.epoch = step;
 #ifdef MNV2_CUDA
   if (b.on_device && count <= DeviceImages::kMost) {
-    const auto& r = b.recipe;
-    return b.on_device->batch(s, order, index, r.preprocess, r.augment ? &*r.augment : nullptr, r.seed, r.epoch,
-                              graph.bf16 ? at::kBFloat16 : at::kFloat, into);
+    return b.on_device->batch(s, of.order, index, recipe, of.mixed, graph.bf16 ? at::kBFloat16 : at::kFloat, into);
   }
 #endif
   auto options = at::TensorOptions().dtype(at::kFloat).pinned_memory(weights->device.is_cuda());
   auto batch = at::empty({count, s.height(), s.width(), s.channels()}, options);  // [N, H, W, C]
-  load_batch(s, b.recipe, order, count, batch.data_ptr<float>(), parallel());
+  load_batch(s, recipe, of.order, count, of.mixed, batch.data_ptr<float>(), parallel());
   return batch.permute({0, 3, 1, 2}).to(weights->device, /*non_blocking=*/true);  // [N, C, H, W], channels_last
 }
 
@@ -95,31 +136,36 @@ at::Tensor ProgramCore::batch_of(const Binding& b, const int32_t* order, const a
 std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind,
                                                const at::Tensor& index, int64_t step, const RunContext& context) {
   const auto lr = spec.lr.empty() ? std::nullopt : std::optional<double>(spec.lr[step]);
-  const int32_t* rows = spec.order.data() + step * spec.batch_size;
+  LoopBatch batch{spec.order.data() + step * spec.batch_size, index, {}};
+  if (spec.mix.on()) {
+    const auto [height, width] = mixed_size(bind);
+    batch.mixed = draw_mix(spec.mix, index.numel(), height, width, spec.seed, context.step);
+  }
   seed_device(plan, context);
 #ifdef MNV2_CUDA
   const int64_t count = index.numel();
   if (weights->device.is_cuda() && graph.cuda_graph && count == spec.batch_size) {
     std::vector<int64_t> shapes{count};
     for (const auto& [name, b] : bind) {
-      const auto row = b.rows ? b.rows->values.sizes().slice(1).vec()
-                              : std::vector<int64_t>{b.images->channels(), b.images->height(), b.images->width()};
+      const auto row = b.classes > 0 ? std::vector<int64_t>{b.classes}
+                       : b.rows ? b.rows->values.sizes().slice(1).vec()
+                                : std::vector<int64_t>{b.images->channels(), b.images->height(), b.images->width()};
       shapes.insert(shapes.end(), row.begin(), row.end());
     }
     auto& kept = device_loop(plan, shapes);
     for (const auto& [name, binding] : bind) {
       auto& still = kept.feeds[name];
-      const auto batch = batch_of(binding, rows, index, still);
+      const auto values = batch_of(binding, batch, context.step, still);
       if (!still.defined())
-        still = batch;
-      else if (!batch.is_same(still))
-        still.copy_(batch, /*non_blocking=*/true);
+        still = values;
+      else if (!values.is_same(still))
+        still.copy_(values, /*non_blocking=*/true);
     }
     return graph_step(plan, kept, context, lr);
   }
 #endif
   Feeds feeds;
-  for (const auto& [name, binding] : bind) feeds[name] = batch_of(binding, rows, index, {});
+  for (const auto& [name, binding] : bind) feeds[name] = batch_of(binding, batch, context.step, {});
   return execute(plan, feeds, context, lr);
 }
 
@@ -128,6 +174,7 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::function<bool()>& 
   auto reported = start;
   const int64_t total = static_cast<int64_t>(spec.order.size()), steps = spec.steps();
   const bool train = !spec.lr.empty();
+  check_labels(spec.bind);
   if (train && graph.loss < 0)
     throw Failure("USAGE", "loop: learning rates were given to a program compiled without `train`");
   std::vector<int> fetch = spec.stack;

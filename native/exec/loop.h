@@ -18,7 +18,9 @@ struct Binding {
   std::shared_ptr<ImageStore> images;  // or
   std::shared_ptr<RowStore> rows;
   ImageRecipe recipe;
-  int64_t offset = 0;                       // of rows
+  bool each_step = false;  // the recipe's epoch is the number of the step
+  int64_t classes = 0;     // above 0: rows are labels, and the input is [N, classes], mixed as the images are
+  int64_t offset = 0;      // of rows
   std::shared_ptr<DeviceImages> on_device;  // CUDA: of `images`, held while a loop runs
 };
 
@@ -30,6 +32,7 @@ struct LoopSpec {
   Bindings bind;
   std::vector<double> lr;  // of each step; empty: no update
   uint64_t first_step = 0, seed = 0;
+  Mix mix;  // of all bound images and targets, drawn of (seed, step)
   std::vector<int> stack, rows;
   struct Into {
     int node;
@@ -41,6 +44,13 @@ struct LoopSpec {
   double progress_ms = 100;
 
   int64_t steps() const { return (static_cast<int64_t>(order.size()) + batch_size - 1) / batch_size; }
+};
+
+/** What a step works on. */
+struct LoopBatch {
+  const int32_t* order;        // on the host
+  at::Tensor index;            // the same numbers on the program's device
+  std::vector<MixDraw> mixed;  // none: nothing is mixed
 };
 
 struct LoopResult {

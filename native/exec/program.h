@@ -53,9 +53,9 @@ class ProgramCore {
   Plan& plan_for(const std::vector<int>& fetch, bool train);
   void seed_device(const Plan& plan, const RunContext& context);
   std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, std::optional<double> lr);
-  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& order,
+  std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& index,
                                     int64_t step, const RunContext& context);
-  at::Tensor batch_of(const Binding& binding, const int32_t* order, const at::Tensor& index, const at::Tensor& into);
+  at::Tensor batch_of(const Binding& binding, const LoopBatch& batch, uint64_t step, const at::Tensor& into);
   DeviceLoop& device_loop(Plan& plan, const std::vector<int64_t>& shapes);
   std::vector<at::Tensor> graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context, std::optional<double> lr);
 

@@ -2,6 +2,7 @@
 #include "napi/image_store_class.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -120,15 +121,11 @@ Napi::Value ImageStoreClass::equal(const Napi::CallbackInfo& info) {
 Napi::Value ImageStoreClass::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const int64_t index = index_from(info[0]);
-    const auto o = object_from(info[1], "ImageStore.load", "{ scale, shift, augment?, seed, epoch }");
-    const auto preprocess = preprocess_from(o);
-    const auto given = o.Get("augment");
-    const bool augmented = !given.IsUndefined();
-    const Augment augment = augmented ? augment_from(given) : Augment();
-    const auto seed = static_cast<uint64_t>(whole_from(o.Get("seed"), "ImageStore.load: seed", 0)),
-               epoch = static_cast<uint64_t>(whole_from(o.Get("epoch"), "ImageStore.load: epoch", 0));
+    const auto o = object_from(info[1], "ImageStore.load", "{ scale, shift, augment?, symmetry?, seed, epoch }");
+    const auto recipe = recipe_from(o, *core, "ImageStore.load");
+    const auto draw = recipe.draw(*core, index);
     auto out = Napi::Float32Array::New(info.Env(), core->image_bytes());
-    core->load(index, preprocess, augmented ? &augment : nullptr, seed, epoch, out.Data());
+    core->load(index, recipe.preprocess, draw ? &*draw : nullptr, out.Data());
     return out;
   });
 }
@@ -139,14 +136,24 @@ std::shared_ptr<ImageStore> image_store_from(const Napi::Value& value, const std
   return alive(unwrapped<ImageStoreClass>(value, what).core, "ImageStore");
 }
 
+namespace {
+
 Augment augment_from(const Napi::Value& value) {
   const auto o = object_from(value, "augment", "an object of settings");
   auto number = [&](const char* key) {
     return static_cast<float>(number_from(o.Get(key), std::string("augment: ") + key));
   };
   Augment a;
-  a.flips = o.Get("flips").ToBoolean();
+  const auto flips = text_from(o.Get("flips"), "augment: flips");
+  if (flips != "none" && flips != "horizontal" && flips != "both")
+    throw Failure("USAGE", "augment: expected flips as none, horizontal or both, got '" + flips + "'");
+  a.flips = flips == "both"         ? Augment::Flips::both
+            : flips == "horizontal" ? Augment::Flips::horizontal
+                                    : Augment::Flips::none;
   a.turns = o.Get("turns").ToBoolean();
+  a.crop_min = number("cropMin"), a.crop_max = number("cropMax");
+  a.ratio_min = number("ratioMin"), a.ratio_max = number("ratioMax");
+  a.erase = number("erase");
   a.scale_min = number("scaleMin"), a.scale_max = number("scaleMax");
   a.translate = number("translate");
   a.rotate_deg = number("rotateDegrees");
@@ -155,22 +162,39 @@ Augment augment_from(const Napi::Value& value) {
     throw Failure("USAGE", "augment: expected 0 < scaleMin <= scaleMax <= 8, got " + std::to_string(a.scale_min) +
                                " and " + std::to_string(a.scale_max));
   }
-  for (float v : {a.translate, a.brightness, a.contrast, a.saturation}) {
+  if (!(a.crop_min > 0 && a.crop_min <= a.crop_max && a.crop_max <= 1)) {
+    throw Failure("USAGE", "augment: expected 0 < cropMin <= cropMax <= 1, got " + std::to_string(a.crop_min) +
+                               " and " + std::to_string(a.crop_max));
+  }
+  if (!(a.ratio_min > 0 && a.ratio_min <= a.ratio_max && std::isfinite(a.ratio_max))) {
+    throw Failure("USAGE", "augment: expected 0 < ratioMin <= ratioMax, got " + std::to_string(a.ratio_min) + " and " +
+                               std::to_string(a.ratio_max));
+  }
+  for (float v : {a.translate, a.brightness, a.contrast, a.saturation, a.erase}) {
     if (!(v >= 0 && v <= 1))
-      throw Failure("USAGE", "augment: expected translate, brightness, contrast and saturation from 0 to 1, got " +
-                                 std::to_string(v));
+      throw Failure("USAGE",
+                    "augment: expected translate, brightness, contrast, saturation and erase from 0 to 1, got " +
+                        std::to_string(v));
   }
   if (!(a.rotate_deg >= 0 && a.rotate_deg <= 180))
     throw Failure("USAGE", "augment: expected rotateDegrees from 0 to 180, got " + std::to_string(a.rotate_deg));
   return a;
 }
 
-Preprocess preprocess_from(const Napi::Value& value) {
-  const auto o = object_from(value, "preprocessing", "{ scale, shift }");
-  Preprocess p;
-  numbers_into(o, "scale", p.scale);
-  numbers_into(o, "shift", p.shift);
-  return p;
+}  // namespace
+
+ImageRecipe recipe_from(const Napi::Object& from, const ImageStore& store, const std::string& what) {
+  ImageRecipe r;
+  numbers_into(from, "scale", r.preprocess.scale);
+  numbers_into(from, "shift", r.preprocess.shift);
+  if (const auto augment = from.Get("augment"); !augment.IsUndefined()) r.augment = augment_from(augment);
+  if (const auto which = from.Get("symmetry"); !which.IsUndefined())
+    r.symmetry = static_cast<int>(whole_from(which, what + ".symmetry", 0, 7));
+  if (r.symmetry & 2 && store.height() != store.width())
+    throw Failure("USAGE", what + ".symmetry: expected square images to turn by a quarter");
+  r.seed = whole_from(from.Get("seed"), what + ".seed", 0);
+  r.epoch = whole_from(from.Get("epoch"), what + ".epoch", 0);
+  return r;
 }
 
 }  // namespace mnv2

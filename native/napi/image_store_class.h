@@ -1,7 +1,7 @@
 // ImageStore as JavaScript sees it, and the readers of its options for other classes. The store itself is
 // data/image_store.
 #pragma once
-#include "data/image_store.h"
+#include "data/batch.h"
 #include "napi/support.h"
 
 namespace mnv2 {
@@ -38,8 +38,7 @@ class ImageStoreClass : public Napi::ObjectWrap<ImageStoreClass> {
 
 /** These throw Failure USAGE (or DISPOSED) when the value is something else. */
 std::shared_ptr<ImageStore> image_store_from(const Napi::Value& value, const std::string& what);
-Augment augment_from(const Napi::Value& value);
-/** {scale: number[], shift: number[]}; a list shorter than four repeats its last number. */
-Preprocess preprocess_from(const Napi::Value& value);
+/** {scale: number[], shift: number[], augment?, symmetry?, seed, epoch}; short lists repeat their last number. */
+ImageRecipe recipe_from(const Napi::Object& from, const ImageStore& store, const std::string& what);
 
 }  // namespace mnv2

@@ -13,14 +13,16 @@ Binding binding_from(const Napi::Value& value, const std::string& what) {
   if (spec.Has("rows")) {
     b.rows = alive(unwrapped<RowStoreClass>(spec.Get("rows"), what + ".rows").core, "RowStore");
     b.offset = whole_from(spec.Get("offset"), what + ".offset", -9007199254740991);
+    if (const auto classes = spec.Get("classes"); !classes.IsUndefined()) {
+      b.classes = whole_from(classes, what + ".classes", 1);
+      if (b.rows->values.dim() != 1 || b.rows->values.scalar_type() != at::kLong)
+        throw Failure("USAGE", what + ": expected a store of int64 labels, one a row");
+    }
     return b;
   }
   b.images = image_store_from(spec.Get("images"), what + ".images");
-  b.recipe.preprocess = preprocess_from(spec);
-  const auto augment = spec.Get("augment");
-  if (!augment.IsUndefined()) b.recipe.augment = augment_from(augment);
-  b.recipe.seed = whole_from(spec.Get("seed"), what + ".seed", 0);
-  b.recipe.epoch = whole_from(spec.Get("epoch"), what + ".epoch", 0);
+  b.recipe = recipe_from(spec, *b.images, what);
+  b.each_step = spec.Get("eachStep").ToBoolean();
   return b;
 }
 
@@ -52,6 +54,16 @@ NamedLoop loop_from(const Napi::Value& value, const ProgramCore& program) {
   for (const auto& name : keys_of(bind)) spec.bind.emplace(name, binding_from(bind.Get(name), "loop: bind." + name));
   spec.first_step = whole_from(o.Get("firstStep"), "loop: firstStep", 0);
   spec.seed = whole_from(o.Get("seed"), "loop: seed", 0);
+  if (const auto mix = o.Get("mix"); !mix.IsUndefined()) {
+    const auto alphas = object_from(mix, "loop: mix", "{ mixup, cutmix }");
+    const auto alpha = [&](const char* key) {
+      const auto what = std::string("loop: mix.") + key;
+      const double value = number_from(alphas.Get(key), what);
+      if (!(value >= 0 && value <= 100)) refuse(what, "a number from 0 to 100", alphas.Get(key));
+      return static_cast<float>(value);
+    };
+    spec.mix.mixup = alpha("mixup"), spec.mix.cutmix = alpha("cutmix");
+  }
   named.stack = strings_from(o.Get("stack"), "loop: stack");
   named.rows = strings_from(o.Get("rows"), "loop: rows");
   for (const auto& name : named.stack) spec.stack.push_back(program.node_named(name));

@@ -106,8 +106,8 @@ std::shared_ptr<DeviceImages> DeviceImages::of(const std::shared_ptr<ImageStore>
 // Outside of the captured graph, which reads the batch alone: what may differ from one loop to the next (augmentation,
 // preprocessing, where the pixels lie) would be frozen in a capture, and uploads cannot be captured at all.
 at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, const at::Tensor& index,
-                               const Preprocess& preprocess, const Augment* augment, uint64_t seed, uint64_t epoch,
-                               at::ScalarType type, const at::Tensor& into) {
+                               const ImageRecipe& recipe, const std::vector<MixDraw>& mixed, at::ScalarType type,
+                               const at::Tensor& into) {
   const int64_t count = index.numel();
   const int height = store.height(), width = store.width(), channels = store.channels();
   const auto bytes = at::TensorOptions().dtype(at::kByte).device(device_);
@@ -145,14 +145,20 @@ at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, co
     for (int64_t i = 0; pixels_.defined() && i < n; i++) sent_[part[i].row] = part[i].version;
   }
 
-  at::Tensor draws, workspace;
-  if (augment) {  // drawn here as on the CPU: both see the same augmentation
-    const int64_t size = count * sizeof(AugmentDraw);
-    auto* staged = reinterpret_cast<AugmentDraw*>(staging.take(size));
-    for (int64_t i = 0; i < count; i++) staged[i] = draw(*augment, height, width, seed, epoch, order[i]);
-    draws = at::empty({size}, bytes);
-    Staging::copy(draws.data_ptr(), staged, size);
+  // Draws are made here as on the CPU: both see the same augmentation and the same mixtures.
+  const auto send = [&](const void* from, int64_t size) {
+    auto* staged = staging.take(size);
+    std::memcpy(staged, from, size);
+    auto sent = at::empty({size}, bytes);
+    Staging::copy(sent.data_ptr(), staged, size);
     staging.sent();
+    return sent;
+  };
+  at::Tensor draws, workspace;
+  if (recipe.moves()) {
+    std::vector<AugmentDraw> drawn;
+    for (int64_t i = 0; i < count; i++) drawn.push_back(*recipe.draw(store, order[i]));
+    draws = send(drawn.data(), count * sizeof(AugmentDraw));
     workspace = at::empty({cuda::images_workspace_floats(count, height, width)}, bytes.dtype(at::kFloat));
   }
 
@@ -161,10 +167,17 @@ at::Tensor DeviceImages::batch(const ImageStore& store, const int32_t* order, co
   const bool given =
       into.defined() && into.sizes() == shape && into.scalar_type() == type && into.is_contiguous(layout);
   auto out = given ? into : at::empty(shape, bytes.dtype(type), layout);
-  cuda::load_images(pixels.data_ptr<uint8_t>(), pixels.numel() / image_bytes_, height, width, channels,
-                    rows.data_ptr<int64_t>(), augment ? static_cast<const AugmentDraw*>(draws.data_ptr()) : nullptr,
-                    count, preprocess, type == at::kFloat ? cuda::Type::float32 : cuda::Type::bfloat16, out.data_ptr(),
-                    augment ? workspace.data_ptr<float>() : nullptr, c10::cuda::getCurrentCUDAStream().stream());
+  const auto stored = type == at::kFloat ? cuda::Type::float32 : cuda::Type::bfloat16;
+  const auto stream = c10::cuda::getCurrentCUDAStream().stream();
+  cuda::load_images(
+      pixels.data_ptr<uint8_t>(), pixels.numel() / image_bytes_, height, width, channels, rows.data_ptr<int64_t>(),
+      recipe.moves() ? static_cast<const AugmentDraw*>(draws.data_ptr()) : nullptr, count, recipe.preprocess, stored,
+      out.data_ptr(), recipe.moves() ? workspace.data_ptr<float>() : nullptr, stream);
+  if (!mixed.empty()) {
+    const auto shares = send(mixed.data(), count * sizeof(MixDraw));
+    cuda::mix_images(stored, out.data_ptr(), count, height, width, channels,
+                     static_cast<const MixDraw*>(shares.data_ptr()), stream);
+  }
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return out;
 }

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "data/image_store.h"
+#include "data/batch.h"
 
 namespace mnv2 {
 
@@ -25,11 +25,11 @@ class DeviceImages {
   DeviceImages(const std::shared_ptr<ImageStore>& store, at::Device device);
 
   /**
-   * Rows order[0 .. count) of the store as ImageStore::load makes them, [N, C, H, W] in channels_last. `index`: the
-   * same numbers on the device. `type`: float32 or bfloat16. Written into `into` where that is such a batch.
+   * Rows order[0 .. count) of the store as load_batch makes them, [N, C, H, W] in channels_last. `index`: the same
+   * numbers on the device. `type`: float32 or bfloat16. Written into `into` where that is such a batch.
    */
-  at::Tensor batch(const ImageStore& store, const int32_t* order, const at::Tensor& index, const Preprocess& preprocess,
-                   const Augment* augment, uint64_t seed, uint64_t epoch, at::ScalarType type, const at::Tensor& into);
+  at::Tensor batch(const ImageStore& store, const int32_t* order, const at::Tensor& index, const ImageRecipe& recipe,
+                   const std::vector<MixDraw>& mixed, at::ScalarType type, const at::Tensor& into);
 
   static constexpr int64_t kMost = 65535;  // images of one batch: blocks in y
 

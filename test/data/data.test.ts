@@ -260,7 +260,7 @@ describe('the native store', () => {
     const sorted = String([...bytes(0)].sort((a, b) => a - b));
     const seen = new Set<string>();
     for (let epoch = 0; epoch < 200; epoch++) {
-      const drawn = [...store.load(0, { ...plain, augment: augmentPreset('basic')!, epoch })];
+      const drawn = [...store.load(0, { ...plain, augment: augmentPreset('aerial')!, epoch })];
       expect(String([...drawn].sort((a, b) => a - b))).toBe(sorted);
       seen.add(String(drawn));
     }

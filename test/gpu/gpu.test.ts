@@ -312,7 +312,7 @@ onGpu('batches made on the device', () => {
     return out;
   };
   test.each(
-    (['none', 'basic', 'strong'] as const).flatMap((preset) =>
+    (['none', 'aerial', 'strong'] as const).flatMap((preset) =>
       (['fp32', 'bf16'] as const).map((precision) => [preset, precision] as const),
     ),
   )('augmentation %s, %s: as the CPU makes them of the same seeds', async (preset, precision) => {
@@ -377,7 +377,7 @@ onGpu('batches made on the device', () => {
       );
     using program = viewer(engine, 'fp32', 1024, 1024);
     const before = (await engine.memory()).allocated;
-    const options = { ...scaling, augment: augmentPreset('basic')!, seed: 3, epoch: 1 };
+    const options = { ...scaling, augment: augmentPreset('aerial')!, seed: 3, epoch: 1 };
     const { rows: out } = await program.loop({
       order,
       batchSize: 4,
@@ -582,7 +582,7 @@ onGpu('training', () => {
       epochs: 12,
       batchSize: 32,
       lr: 4e-3,
-      augment: 'basic',
+      augment: 'aerial',
       out,
     })) {
       if (e.event === 'done') accuracy = e.best.accuracy;

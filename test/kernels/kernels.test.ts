@@ -50,7 +50,7 @@ const title = hasCompiler ? 'kernels' : `kernels (skipped: no C++ compiler '${co
   // The emulated grid's fibers need ucontext, which macOS has given up.
   const emulated = process.platform === 'linux' ? test : test.skip;
   emulated.each(tested(cuda))('CUDA, emulated: %s agrees with double precision', (name) => {
-    const reference = ['../data/image_store.cc', '../data/augment.cc']; // what images.cu is held to
+    const reference = ['image_store', 'augment', 'mix', 'batch'].map((name) => `../data/${name}.cc`); // what images.cu is held to
     const sources = [`${name}.cu`, 'reduce.cu', `${name}_test.cc`, ...reference];
     const flags = ['-O1', '-Wno-unknown-pragmas', '-x', 'c++'];
     expect(buildAndRun(cuda, `cuda_${name}`, sources, flags)).toMatch(/all passed\n$/);

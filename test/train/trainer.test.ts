@@ -200,7 +200,7 @@ describe('refused before any work', () => {
     [{ preprocess: {} as never }, /preprocess: `size` is not a whole number/],
     [{ preprocess: { size: 64, scale: 'x/127.5-1' } }, /preprocess: expected the data's size of 32 pixels, got 64/],
     [{ device: 'tpu' }, /device: expected auto, cpu, cuda or cuda:n, got 'tpu'/],
-    [{ augment: 'wild' as never }, /augment: expected none, basic, strong, got 'wild'/],
+    [{ augment: 'wild' as never }, /augment: expected none, photo, aerial, strong, got 'wild'/],
     [{ augment: { flip: true } as never }, /augment: .*flip/],
     [{ augment: { scaleMin: 0 } }, /augment: .*scaleMin/],
     [{ epoch: 3 } as never, /there is no 'epoch'. Did you mean epochs\?/],
