@@ -76,7 +76,7 @@ const places = (step: number): string =>
 test.each<[string, TrainerOptions]>([
   ['all of it, with dropout', { optimizer: 'adamw' }],
   ['augmented', { augment: 'strong', optimizer: 'sgd' }],
-  ['a head on cached features in augmented views', { freeze: 'features', augment: 'basic', views: 2 }],
+  ['a head on cached features in augmented views', { freeze: 'features', augment: 'aerial', views: 2 }],
   ['some blocks on cached features', { freeze: 12, optimizer: 'rmsprop', labelSmoothing: 0.1 }],
 ])('%s: interrupted again and again, every byte is the same', async (name, options) => {
   const [whole, out] = [at(name, 'whole'), at(name, 'parts')];
@@ -160,7 +160,7 @@ describe('what differs is refused by name', () => {
     [{ seed: 1, lr: 0.02 }, 'resume: lr was 0.01, now 0.02; seed was 0, now 1'],
     [{ optimizer: 'sgd' }, 'optimizer.kind was "adam", now "sgd"'],
     [{ weightDecay: 0.1 }, 'resume: optimizer.weightDecay was 0, now 0.1'],
-    [{ augment: 'basic' }, 'resume: augment was not set, now {"flips":true'],
+    [{ augment: 'aerial' }, 'resume: augment was not set, now {"flips":"both"'],
     [
       { schedule: { kind: 'step', every: 1, factor: 0.5, warmUp: 0.2 } },
       'schedule.kind was "cosine", now "step"; schedule.every was not set',
