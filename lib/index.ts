@@ -122,6 +122,11 @@ export {
   type Prediction,
 } from './infer/classifier.js';
 export type { Trained, TrainedModel } from './infer/trained.js';
+export { audit, type AuditOptions } from './audit/audit.js';
+export type { AlikeFiles, Audit, ClassCount, EqualFiles } from './audit/result.js';
+export type { Finding, FindingKind } from './audit/finding.js';
+export type { Leakage, SplitLeakage } from './audit/leakage.js';
+export type { OrderShare } from './audit/neighbours.js';
 export { Trainer } from './train/trainer.js';
 export type { TrainResult } from './train/result.js';
 export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';

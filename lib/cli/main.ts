@@ -14,6 +14,7 @@ const EPILOGUE = [
 
 /** Loaded when named: start-up is part of how fast `predict` answers. */
 const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
+  audit: () => import('./audit.js'),
   train: () => import('./train.js'),
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),

@@ -132,6 +132,13 @@ export function decodeFile(file: string, size: number, maxPixels: number): Promi
   });
 }
 
+/** Width and height a picture was saved with, pixels, as far as its head says; of a file that was decoded before. */
+export async function pictureSize(file: string): Promise<{ width: number; height: number }> {
+  const sharp = await loadSharp();
+  const { width, height } = await sharp(file, { limitInputPixels: false }).metadata();
+  return { width, height };
+}
+
 /** Decodes bytes nobody changes meanwhile. */
 export async function decodeBytes(bytes: Uint8Array, size: number, maxPixels: number): Promise<Decoded> {
   if (bytes.length === 0) throw new DataError('the file is empty');

@@ -69,12 +69,23 @@ export function checkSplitOptions(options: SplitOptions): void {
   if (folds !== undefined) checkWhole('fold', fold, 0, folds - 1);
 }
 
+/** A rule as one types it: 'folder', or a pattern. */
+export function groupRule(typed: string): GroupRule {
+  if (typed === 'folder') return { folder: true };
+  captureOf(typed);
+  return { pattern: typed };
+}
+
 function checkGroupRule(rule: GroupRule): void {
   const { folder, pattern } = (rule ?? {}) as { folder?: unknown; pattern?: unknown };
   if (folder === true && pattern === undefined) return;
   if (typeof pattern !== 'string' || folder !== undefined)
     throw new UsageError(`group: expected { folder: true } or { pattern: '...' }, got ${shown(rule)}`);
-  captureOf(pattern);
+  try {
+    captureOf(pattern);
+  } catch (error) {
+    throw new UsageError(`group: ${(error as Error).message}`);
+  }
 }
 
 /**
@@ -86,10 +97,10 @@ export function captureOf(pattern: string): RegExp {
   try {
     captures = new RegExp(`${pattern}|`).exec('')!.length - 1;
   } catch (cause) {
-    throw new UsageError(`group: expected a regular expression, got ${shown(pattern)} (${(cause as Error).message})`);
+    throw new UsageError(`expected a regular expression, got ${shown(pattern)} (${(cause as Error).message})`);
   }
   if (captures === 1) return new RegExp(pattern);
   throw new UsageError(
-    `group: expected a pattern with one capture group, such as 'site(\\d+)', got ${shown(pattern)} with ${captures}`,
+    `expected a pattern with one capture group, such as 'site(\\d+)', got ${shown(pattern)} with ${captures}`,
   );
 }

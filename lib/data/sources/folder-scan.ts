@@ -9,6 +9,7 @@ import { IMAGE_EXTENSIONS, reasonOf } from '../decode.js';
 export type Part = 'train' | 'val' | 'test';
 
 export interface Listing {
+  root: string;
   classes: string[];
   /** relative to the root, with '/' */
   files: string[];
@@ -176,6 +177,7 @@ export async function scanFolder(root: string, lenient: boolean): Promise<Listin
   if (!lenient) refuseUntrainable(root, parts, classes, found);
   const all = classes.flatMap((c, label) => found.get(c)!.map((f) => ({ ...f, label })));
   return {
+    root,
     classes,
     files: all.map((f) => f.file),
     labels: Int32Array.from(all, (f) => f.label),

@@ -51,7 +51,12 @@ export class ImageFolder extends PackedImages {
   /** files in class folders that are no images */
   readonly ignored: number;
 
-  private constructor(listing: Listing, source: PackSource, options: ImageFolderOptions, place: Place) {
+  private constructor(
+    private readonly listing: Listing,
+    source: PackSource,
+    options: ImageFolderOptions,
+    place: Place,
+  ) {
     super(source, options, place);
     this.ignored = listing.ignored;
   }
@@ -89,10 +94,7 @@ export class ImageFolder extends PackedImages {
     const { size, cache = 'auto', cacheDir = defaultCacheDir(), maxPixels = DEFAULT_MAX_PIXELS, signal } = options;
     const root = path.resolve(dir);
     const listing = await scanFolder(root, options.allowOneClass ?? false);
-    if (listing.parts.includes('val') && asksForSplit(options))
-      throw new UsageError(
-        `${dir} has a val/ of its own: expected no split, group or folds; merge val/ into train/ to split them anew`,
-      );
+    if (listing.parts.includes('val') && asksForSplit(options)) throw ownValidation(dir);
     const { files } = listing;
     const count = files.length;
     const place =
@@ -114,10 +116,44 @@ export class ImageFolder extends PackedImages {
     };
     return new ImageFolder(listing, source, options, place);
   }
+
+  /**
+   * Another split of the same images than `ready()` gives, test/ left out; `note` hears what is to be known of it.
+   * @throws UsageError where the folder has a val/ of its own; DataError where a class has too few images or groups
+   */
+  async splitBy(options: SplitOptions, note: (sentence: string) => void = () => {}): Promise<Split> {
+    checkSplitOptions(options);
+    if (this.listing.parts.includes('val')) throw ownValidation(this.listing.root);
+    const { train, val, test } = await this.ready();
+    const rows = [...train, ...val].sort((a, b) => a - b);
+    return { ...freshSplit(this.listing, rows, await this.duplicates(), options, note), test };
+  }
+}
+
+const ownValidation = (dir: string): UsageError =>
+  new UsageError(
+    `${dir} has a val/ of its own: expected no split, group or folds; merge val/ into train/ to split them anew`,
+  );
+
+/** A split of rows that are in no part by their folder. */
+function freshSplit(
+  { classes, files, labels, parts }: Listing,
+  rows: readonly number[],
+  sameAs: Int32Array,
+  options: SplitOptions,
+  note: (sentence: string) => void,
+): Split {
+  const few = classes.filter((_, c) => rows.filter((i) => labels[i] === c).length < 2);
+  if (few.length > 0)
+    throw new DataError(
+      `too few readable images to train on and validate: ${few.join(', ')}; expected at least two a class`,
+    );
+  const depth = (row: number): number => (parts[row] === '' ? 0 : 1);
+  return splitImages({ classes, files, labels, rows, sameAs, depth }, options, note);
 }
 
 async function divide(dir: string, listing: Listing, options: ImageFolderOptions, packed: Packed): Promise<Split> {
-  const { classes, files, labels, parts } = listing;
+  const { files, parts } = listing;
   const { rows, absent, duplicates, note } = packed;
   const { seed = 0, splitFile, allowOneClass = false } = options;
   if (splitFile !== undefined) {
@@ -134,14 +170,7 @@ async function divide(dir: string, listing: Listing, options: ImageFolderOptions
   }
   const free = parts.some((p) => p !== '') ? [...train] : [...rows];
   if (allowOneClass) return { train: Int32Array.from(free), val, test, seed, ratio: 0 };
-  const few = classes.filter((_, c) => free.filter((i) => labels[i] === c).length < 2);
-  if (few.length > 0)
-    throw new DataError(
-      `too few readable images to train on and validate: ${few.join(', ')}; expected at least two a class`,
-    );
-  const depth = (row: number): number => (parts[row] === '' ? 0 : 1);
-  const divided = { classes, files, labels, rows: free, sameAs: await duplicates(), depth };
-  const split = { ...splitImages(divided, options, note), test };
+  const split = { ...freshSplit(listing, free, await duplicates(), options, note), test };
   requireTrainable(split, `${dir} (identical images stay together)`);
   return split;
 }
