@@ -2,12 +2,15 @@
 import { POSES, type Fingerprints } from './fingerprint.js';
 
 /**
- * Signs of 63 that may differ. On 1,680 aerial scenes, 1.4 million pairs: of copies re-encoded down to JPEG quality 30,
- * made half as large or changed in contrast 99% differ in 5 at most, of brightened ones (by 30%, some of it clipped) in
- * 9; of different pictures one pair differs in as few as 10, where 31 is what chance gives.
+ * Signs of 63 that may differ. Measured on 1,680 aerial scenes: of copies re-encoded down to JPEG quality 30, made half as
+ * large, darkened, changed in contrast, without colours, mirrored or turned all are found, of those brightened by 30%, some
+ * of it clipped, 95%.
  */
 const SIGNS = 8;
-/** Least correlation of the small copies: of the copies above all are above 0.9, of that pair it is 0.45. */
+/**
+ * Least correlation of the small copies. Of 1.4 million pairs of different scenes in eight poses two are within 8 signs
+ * (chance gives 31), correlated by 0.41 at most; none of them is a false alarm.
+ */
 const LIKENESS = 0.9;
 
 /** Two pictures that are nearly the same. */
