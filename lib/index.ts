@@ -137,3 +137,4 @@ export type { Beginning, Ending, Hook, Outputs } from './train/hooks/hook.js';
 export type { SaveEvery } from './train/interval.js';
 export type { Best, Position, Snapshot, TrainingState } from './train/state.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';
+export { htmlReport, type HtmlReportOptions } from './report/html/hook.js';

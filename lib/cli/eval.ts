@@ -1,5 +1,6 @@
 // `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is infer/evaluate.ts.
 import { DataError, UsageError } from '../errors.js';
+import type { Split } from '../data/split.js';
 import { ImageFolder } from '../data/sources/image-folder.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
@@ -20,6 +21,7 @@ const options = {
   ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
   mistakes: flag({ describe: 'list the files that are classified wrong, highest loss first' }),
   csv: flag({ describe: 'a line an image instead: file,label,predicted,probability,loss' }),
+  report: optionalPath({ describe: 'a page to write, with the pictures behind every figure' }),
   json: flag({ describe: 'one JSON line' }),
   quiet: flag({ describe: 'no progress' }),
 };
@@ -79,6 +81,14 @@ const csvOf = (images: readonly Named[]): string =>
     '',
   ].join('\r\n');
 
+/** Without a split file every image counts; with one, what was held back from training. */
+function judgedPart({ train, val, test }: Split, held: boolean): { indices: Int32Array; judgedOn: string } {
+  if (!held) return { indices: Int32Array.from([...train, ...val, ...test]).sort(), judgedOn: 'all images' };
+  return test.length > 0
+    ? { indices: test, judgedOn: 'the test images' }
+    : { indices: val, judgedOn: 'the validation images' };
+}
+
 async function run(a: Values<typeof operands> & Values<typeof options>): Promise<void> {
   if (a.csv && (a.json || a.mistakes))
     throw new UsageError('--csv lists every image; leave --json and --mistakes out, or --csv');
@@ -105,23 +115,39 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
       );
     }
     const split = await data.ready();
-    // Without a split file every image counts; with one, what was held back from training.
-    const indices =
-      a.split !== undefined
-        ? split.test.length > 0
-          ? split.test
-          : split.val
-        : Int32Array.from([...split.train, ...split.val, ...split.test]).sort();
+    const part = judgedPart(split, a.split !== undefined);
+    const { indices } = part;
     const own = data.classes.map((c) => checkpoint.classes.indexOf(c));
+    const labels = data.labels.map((l) => own[l]!);
+    const began = performance.now();
     const result = await evaluate({
       checkpoint,
       store: data.store,
       indices,
-      labels: data.labels.map((l) => own[l]!),
+      labels,
       device: a.device,
       precision: a.precision,
       onProgress: (done, total) => show('evaluate', done, total),
     });
+    const evaluated = performance.now() - began;
+    if (a.report !== undefined) {
+      const { judgedOn } = part;
+      const { writeEvaluationReport } = await import('../report/html/evaluation-report.js');
+      const timings = [{ what: `evaluating ${indices.length} images`, seconds: evaluated / 1000 }];
+      const settings = { checkpoint: checkpoint.file, data: a.data, split: a.split, precision: a.precision };
+      const { device } = a;
+      await writeEvaluationReport(a.report, {
+        checkpoint,
+        data,
+        split,
+        evaluation: result,
+        labels,
+        judgedOn,
+        settings,
+        timings,
+        device,
+      });
+    }
     const { judged, ...figures } = result;
     const listed = (images: readonly Judged[]): Named[] => images.map((j) => named(j, data.files, checkpoint.classes));
     const wrong = a.mistakes ? listed(mistakes(judged)) : undefined;

@@ -1,0 +1,74 @@
+// The report of a checkpoint on images: what `eval --report` writes.
+import path from 'node:path';
+import type { Dataset } from '../../data/dataset.js';
+import type { Split } from '../../data/split.js';
+import { UsageError } from '../../errors.js';
+import { ActivationMaps } from '../../infer/cam.js';
+import type { Evaluation } from '../../infer/evaluate.js';
+import { onEngine } from '../../infer/trained.js';
+import type { CompleteCheckpoint } from '../../weights/checkpoint.js';
+import type { Weights } from '../../engine/weights.js';
+import type { Module } from '../../nn/module.js';
+import type { Preprocess } from '../../weights/preprocess.js';
+import { fingerprint, notesOf, partsOf, settingLines } from './facts.js';
+import { renderPage } from './page.js';
+import { Album } from './pictures.js';
+import { writeWhole } from '../whole-file.js';
+
+export interface EvaluationReport {
+  readonly checkpoint: CompleteCheckpoint;
+  readonly data: Dataset;
+  /** rows judged are in one of its parts or in none */
+  readonly split: Split;
+  readonly evaluation: Evaluation;
+  /** label of each row of the store, as an index into the checkpoint's classes */
+  readonly labels: Int32Array;
+  /** the images judged, in words */
+  readonly judgedOn: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly timings: readonly { readonly what: string; readonly seconds: number }[];
+  readonly device: string;
+}
+
+/** Activation maps, or undefined for a network that has none. */
+export function mapsOf(model: Module, preprocess: Preprocess, weights: Weights): ActivationMaps | undefined {
+  try {
+    return new ActivationMaps(model, preprocess, weights);
+  } catch (error) {
+    if (error instanceof UsageError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes the page.
+ * @throws DataError when the file cannot be written
+ */
+export async function writeEvaluationReport(file: string, of: EvaluationReport): Promise<void> {
+  const { checkpoint, data, split, evaluation, labels, judgedOn, settings, timings, device } = of;
+  const { classes, arch, model, preprocess } = checkpoint;
+  using weights = await onEngine(checkpoint, { device });
+  using _engine = weights.engine;
+  const maps = mapsOf(model, preprocess, weights);
+  try {
+    const pictures = await new Album(data.store).of(evaluation, maps);
+    const page = renderPage({
+      title: path.basename(checkpoint.file),
+      subtitle: `${arch} judged on ${judgedOn}`,
+      classes,
+      files: data.files,
+      parts: partsOf(split, labels, classes.length),
+      evaluation,
+      judgedOn,
+      pictures,
+      timings,
+      settings: settingLines(settings),
+      fingerprint: await fingerprint(data),
+      notes: notesOf(data),
+      written: new Date(),
+    });
+    await writeWhole(file, page);
+  } finally {
+    maps?.dispose();
+  }
+}

@@ -1,0 +1,83 @@
+// The page: its head, its order. One file that loads nothing; its policy would stop it from trying.
+import { createHash } from 'node:crypto';
+import type { Report } from './data.js';
+import { confusionSection } from './confusion.js';
+import { count, html, Markup, plural } from './markup.js';
+import { SCRIPT } from './script.js';
+import {
+  calibrationSection,
+  classesSection,
+  curvesSection,
+  detailsSection,
+  findingsSection,
+  keyFigures,
+  mistakesSection,
+} from './sections.js';
+import { STYLE } from './style.js';
+
+/** Only this script runs; pictures are data: URLs; nothing is loaded from anywhere. */
+const POLICY = [
+  "default-src 'none'",
+  'img-src data:',
+  "style-src 'unsafe-inline'",
+  `script-src 'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ');
+
+const STATES = { running: 'in training', done: 'done', stopped: 'stopped', failed: 'failed', diverged: 'diverged' };
+
+function status({ training }: Report): string {
+  if (!training) return '';
+  const { state, history, epochs } = training;
+  return `${STATES[state]}${state === 'done' ? '' : `, ${history.length} of ${plural(epochs, 'epoch')}`}`;
+}
+
+/** Renders a report; equal reports give equal bytes. */
+export function renderPage(report: Report): string {
+  const { title, subtitle, training, evaluation, judgedOn, pictures, written } = report;
+  const when = `${written.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const state = status(report);
+  const embedded = pictures.thumbnails.size + 2 * pictures.large.size;
+  return String(
+    html`<!doctype html>
+      <html lang="en">
+        <head>
+          <meta charset="utf-8" />
+          <meta http-equiv="Content-Security-Policy" content="${new Markup(POLICY)}" />
+          <meta name="viewport" content="width=device-width, initial-scale=1" />
+          <meta name="color-scheme" content="light dark" />
+          <meta name="generator" content="mnv2-torch" />
+          <link rel="icon" href="data:," />
+          <title>${title}</title>
+          <style>
+            ${new Markup(STYLE)}
+          </style>
+        </head>
+        <body>
+          <a class="skip" href="#main">Skip to the figures</a>
+          <header>
+            <h1>${title}</h1>
+            <p>${subtitle}</p>
+            <p class="when">
+              ${state !== '' && html`<span class="state ${training?.state}">${state}</span> `}Written
+              ${when}${training?.state === 'running' && '; load it again for newer figures'}.
+            </p>
+          </header>
+          <main id="main">
+            ${keyFigures(report)} ${training && evaluation && html`<p class="judged">Of ${judgedOn}.</p>`}
+            ${findingsSection(report)} ${curvesSection(report)} ${evaluation && confusionSection(report, evaluation)}
+            ${evaluation && mistakesSection(report, evaluation)} ${classesSection(report)}
+            ${evaluation && calibrationSection(evaluation)} ${detailsSection(report)}
+          </main>
+          <footer>
+            <p>
+              ${embedded > 0 && `${count(pictures.thumbnails.size)} small and ${count(pictures.large.size)} large pictures are part of this file; it loads nothing. `}Made
+              by mnv2-torch.
+            </p>
+          </footer>
+          ${new Markup(`<script>${SCRIPT}</script>`)}
+        </body>
+      </html> `,
+  );
+}

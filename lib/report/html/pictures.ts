@@ -1,0 +1,62 @@
+// Pictures of a report: small JPEGs of what the network saw, and of the worst mistakes larger ones with their activation
+// maps. Owns how many and how large; keeps what it made, for the next time the same report is written.
+import type { ImageStore } from '../../engine/images.js';
+import type { Evaluation } from '../../infer/evaluate.js';
+import type { ActivationMaps } from '../../infer/cam.js';
+import { mistakes } from '../../infer/judged.js';
+import { overlay } from '../overlay.js';
+import { cellPictures } from './confusion.js';
+import type { Pictures, Shown } from './data.js';
+
+/** Sides, pixels. */
+const [SMALL, LARGE] = [96, 160];
+/** Mistakes shown large. */
+const MOST_LARGE = 24;
+
+export class Album {
+  #small = new Map<number, string>();
+
+  constructor(private readonly store: ImageStore) {}
+
+  /**
+   * The pictures an evaluation is shown with. At most 400 small ones and 24 pairs of large ones: less than 3 MB.
+   * @param maps of the network that gave the answers; absent: pictures alone
+   */
+  async of(evaluation: Evaluation, maps: ActivationMaps | undefined): Promise<Pictures> {
+    const before = this.#small;
+    const small = new Map<number, string>();
+    for (const row of cellPictures(evaluation)) {
+      small.set(row, before.get(row) ?? (await this.#picture(this.store.get(row), SMALL)));
+    }
+    this.#small = small;
+    const worst = mistakes(evaluation.judged).slice(0, MOST_LARGE);
+    const rows = Int32Array.from(worst, (m) => m.row);
+    const seen = await maps?.of(
+      this.store,
+      rows,
+      worst.map((m) => m.predicted),
+    );
+    const large = new Map<number, Shown>();
+    for (const [i, row] of rows.entries()) {
+      const pixels = this.store.get(row);
+      const { width, height } = this.store;
+      const map = seen?.[i];
+      large.set(row, {
+        plain: await this.#picture(pixels, LARGE),
+        ...(map && { explained: await this.#picture(overlay(pixels, width, height, map), LARGE) }),
+      });
+    }
+    return { thumbnails: small, large, exact: maps?.exact };
+  }
+
+  /** As a data: URL. */
+  async #picture(pixels: Uint8Array, side: number): Promise<string> {
+    const { default: sharp } = await import('sharp');
+    const { width, height } = this.store;
+    const jpeg = await sharp(pixels, { raw: { width, height, channels: 3 } })
+      .resize(side, side, { fit: 'fill', withoutEnlargement: true })
+      .jpeg({ quality: 72 })
+      .toBuffer();
+    return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
+  }
+}

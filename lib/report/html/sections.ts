@@ -1,0 +1,279 @@
+// The parts of a report beside the confusion matrix, in the order of the page.
+import type { Evaluation } from '../../infer/evaluate.js';
+import { mistakes } from '../../infer/judged.js';
+import { lineChart, reliabilityDiagram, type Line } from './charts.js';
+import type { Report } from './data.js';
+import { findings } from './findings.js';
+import { count, duration, html, percent, plural, type Markup } from './markup.js';
+
+const number = (value: number): string =>
+  value === 0 ? '0' : Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+
+const scroll = (label: string, table: Markup): Markup =>
+  html`<div class="scroll" tabindex="0" role="region" aria-label="${label}">${table}</div>`;
+
+/** The figures a reader wants first. */
+export function keyFigures({ evaluation, training }: Report): Markup | undefined {
+  if (!evaluation) return undefined;
+  const seconds = (training?.history ?? []).reduce((a, e) => a + e.train.seconds + e.valid.seconds, 0);
+  const figures: [string, string, string][] = [
+    [
+      'Accuracy',
+      percent(evaluation.accuracy),
+      `${plural(mistakes(evaluation.judged).length, 'mistake')} in ${plural(evaluation.images, 'image')}`,
+    ],
+    ['Macro F1', percent(evaluation.macroF1), `mean of ${plural(evaluation.classes.length, 'class', 'classes')}`],
+    ['Loss', evaluation.loss.toFixed(3), 'mean cross entropy'],
+    ['Calibration error', percent(evaluation.calibration.ece), `${evaluation.calibration.bins.length} bins`],
+  ];
+  if (training?.best !== undefined)
+    figures.push(['Best epoch', String(training.best), `of ${training.epochs}, ${duration(seconds)} in epochs`]);
+  return html`<dl class="figures">
+    ${figures.map(
+      ([name, value, note]) =>
+        html`<div>
+          <dt>${name}</dt>
+          <dd><strong>${value}</strong><span>${note}</span></dd>
+        </div>`,
+    )}
+  </dl>`;
+}
+
+export function findingsSection(report: Report): Markup | undefined {
+  const found = findings(report);
+  if (found.length === 0 && report.notes.length === 0) return undefined;
+  return html`<section id="findings" aria-labelledby="findings-title">
+    <h2 id="findings-title">What to look at</h2>
+    <ul class="findings">
+      ${found.map((f) => html`<li><a href="#${f.section}">${f.text}</a></li>`)}
+      ${report.notes.map((note) => html`<li>${note}</li>`)}
+    </ul>
+  </section>`;
+}
+
+export function curvesSection({ training }: Report): Markup | undefined {
+  const history = training?.history ?? [];
+  if (!training || history.length === 0) return undefined;
+  const both = (of: (phase: { loss: number; accuracy: number }) => number): Line[] => [
+    { name: 'training', tone: 'train', values: history.map((e) => of(e.train)) },
+    { name: 'validation', tone: 'valid', values: history.map((e) => of(e.valid)) },
+  ];
+  const shared = { first: history[0]!.epoch, mark: training.best };
+  return html`<section id="curves" aria-labelledby="curves-title">
+    <h2 id="curves-title">Training</h2>
+    <div class="charts">
+      ${lineChart({ ...shared, title: 'Loss', lines: both((p) => p.loss), format: number })}
+      ${lineChart({ ...shared, title: 'Accuracy', lines: both((p) => p.accuracy), format: (v) => percent(v, v > 0.9 ? 1 : 0) })}
+      ${lineChart({
+        ...shared,
+        title: 'Learning rate',
+        lines: [{ name: 'learning rate', tone: 'plain', values: history.map((e) => e.lr) }],
+        format: number,
+      })}
+    </div>
+    <details>
+      <summary>Every epoch as a table</summary>
+      ${scroll(
+        'Epochs',
+        html`<table class="numbers">
+          <caption class="hidden">
+            Loss, accuracy and learning rate by epoch
+          </caption>
+          <thead>
+            <tr>
+              ${['Epoch', 'Training loss', 'Training accuracy', 'Validation loss', 'Validation accuracy', 'Macro F1', 'Learning rate', 'Images a second'].map((h) => html`<th scope="col">${h}</th>`)}
+            </tr>
+          </thead>
+          <tbody>
+            ${history.map(
+              (e) =>
+                html`<tr class="${e.epoch === training.best && 'best'}">
+                  <th scope="row">${e.epoch}${e.epoch === training.best && ' (best)'}</th>
+                  <td>${e.train.loss.toFixed(4)}</td>
+                  <td>${percent(e.train.accuracy, 2)}</td>
+                  <td>${e.valid.loss.toFixed(4)}</td>
+                  <td>${percent(e.valid.accuracy, 2)}</td>
+                  <td>${percent(e.valid.macroF1, 2)}</td>
+                  <td>${number(e.lr)}</td>
+                  <td>${count(Math.round(e.train.imagesPerSecond))}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>`,
+      )}
+    </details>
+  </section>`;
+}
+
+/** What a class is most often taken for. */
+function takenFor({ confusion, classes }: Evaluation, c: number): Markup | string {
+  const others = confusion[c]!.map((n, p) => ({ n: p === c ? 0 : n, p })).sort((a, b) => b.n - a.n);
+  return others[0]!.n === 0 ? '' : html`${classes[others[0]!.p]!.label} <small>${others[0]!.n}</small>`;
+}
+
+export function classesSection(report: Report): Markup {
+  const { evaluation, parts, classes } = report;
+  const most = Math.max(1, ...parts.flatMap((p) => p.counts));
+  const order = classes.map((_, c) => c);
+  if (evaluation) order.sort((a, b) => evaluation.classes[a]!.f1 - evaluation.classes[b]!.f1 || a - b);
+  const bar = (share: number, text: string, tone: string): Markup =>
+    html`<td class="bar ${tone}" style="--share:${share.toFixed(4)}"><span>${text}</span></td>`;
+  return html`<section id="classes" aria-labelledby="classes-title">
+    <h2 id="classes-title">Classes</h2>
+    <p class="lead">
+      ${parts.map((p, i) => `${i > 0 ? ', ' : ''}${count(p.counts.reduce((a, n) => a + n, 0))} ${p.name}`)} images of
+      ${plural(classes.length, 'class', 'classes')}.${evaluation && ' Lowest F1 first.'}
+    </p>
+    ${scroll(
+      'Figures by class',
+      html`<table class="classes">
+        <caption class="hidden">
+          Images, precision, recall and F1 of each class
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">Class</th>
+            ${evaluation && ['F1', 'Precision', 'Recall'].map((h) => html`<th scope="col">${h}</th>`)}
+            ${evaluation && html`<th scope="col" class="text">Most often taken for</th>`}
+            ${parts.map((p) => html`<th scope="col">${p.name.replace(/^./, (x) => x.toUpperCase())}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${order.map((c) => {
+            const of = evaluation?.classes[c];
+            return html`<tr>
+              <th scope="row">${classes[c]!}</th>
+              ${
+                of && [
+                  bar(of.f1, percent(of.f1), 'score'),
+                  html`<td>${percent(of.precision)}</td>
+                    <td>${percent(of.recall)}</td>`,
+                  html`<td class="text">${takenFor(evaluation, c)}</td>`,
+                ]
+              }
+              ${parts.map((p) => bar(p.counts[c]! / most, count(p.counts[c]!), 'images'))}
+            </tr>`;
+          })}
+        </tbody>
+      </table>`,
+    )}
+  </section>`;
+}
+
+export function mistakesSection(report: Report, evaluation: Evaluation): Markup | undefined {
+  const { large, exact } = report.pictures;
+  const wrong = mistakes(evaluation.judged);
+  const shown = wrong.filter((m) => large.has(m.row));
+  if (shown.length === 0) return undefined;
+  const explained =
+    exact === undefined
+      ? 'This network has no activation maps: it does not end in a global average pooling and a head.'
+      : `Beside each picture lies its class activation map: the glow is what spoke for the class it was taken for${exact ? '' : ', to first order (Grad-CAM: the head is not linear)'}.`;
+  return html`<section id="mistakes" aria-labelledby="mistakes-title">
+    <h2 id="mistakes-title">Worst mistakes</h2>
+    <p class="lead">
+      ${shown.length < wrong.length ? `The ${shown.length} of ${wrong.length} mistakes with the highest loss.` : `All ${plural(wrong.length, 'mistake')}, highest loss first.`}
+      ${explained}
+    </p>
+    <ol class="mistakes">
+      ${shown.map((m) => {
+        const { plain, explained: glowing } = large.get(m.row)!;
+        const [label, predicted] = [report.classes[m.label]!, report.classes[m.predicted]!];
+        return html`<li>
+          <div class="pair">
+            <img src="${plain}" alt="${report.files[m.row]!}" width="160" height="160" />
+            ${glowing !== undefined && html`<img src="${glowing}" alt="the same with what spoke for ${predicted}" width="160" height="160" />`}
+          </div>
+          <p class="verdict"><b>${label}</b> taken for <b class="bad">${predicted}</b></p>
+          <p class="about">${percent(m.probability)} sure, loss ${m.loss.toFixed(2)}</p>
+          <p class="about file" title="${report.files[m.row]!}">${report.files[m.row]!}</p>
+        </li>`;
+      })}
+    </ol>
+  </section>`;
+}
+
+export function calibrationSection({ calibration, judged }: Evaluation): Markup {
+  const said = judged.reduce((a, j) => a + j.probability, 0) / judged.length;
+  const right = judged.filter((j) => j.label === j.predicted).length / judged.length;
+  const filled = calibration.bins.filter((b) => b.count > 0);
+  return html`<section id="calibration" aria-labelledby="calibration-title">
+    <h2 id="calibration-title">Calibration</h2>
+    <div class="calibration">
+      ${reliabilityDiagram(calibration)}
+      <div>
+        <p class="lead">
+          Mean confidence ${percent(said)}, accuracy ${percent(right)}. The expected calibration error, the mean
+          distance of the bars from the diagonal, is ${percent(calibration.ece)}. Pale bars hold few images.
+        </p>
+        <table class="numbers">
+          <caption class="hidden">
+            Accuracy by confidence
+          </caption>
+          <thead>
+            <tr>
+              <th scope="col">Confidence</th>
+              <th scope="col">Images</th>
+              <th scope="col">Mean</th>
+              <th scope="col">Right</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${filled.map(
+              (b) =>
+                html`<tr>
+                  <th scope="row">${percent(b.low, 0)} to ${percent(b.high, 0)}</th>
+                  <td>${count(b.count)}</td>
+                  <td>${percent(b.confidence)}</td>
+                  <td>${percent(b.accuracy)}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  </section>`;
+}
+
+export function detailsSection({ timings, settings, fingerprint }: Report): Markup {
+  return html`<section id="details" aria-labelledby="details-title">
+    <h2 id="details-title">Time, settings, data</h2>
+    <div class="details">
+      ${
+        timings.length > 0 &&
+        html`<table class="pairs">
+          <caption>
+            Time
+          </caption>
+          <tbody>
+            ${timings.map(
+              (t) =>
+                html`<tr>
+                  <th scope="row">${t.what}</th>
+                  <td>${duration(t.seconds)}${t.note !== undefined && html` <small>${t.note}</small>`}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>`
+      }
+      <table class="pairs">
+        <caption>
+          Settings
+        </caption>
+        <tbody>
+          ${settings.map(
+            ([name, value]) =>
+              html`<tr>
+                <th scope="row">${name}</th>
+                <td>${value}</td>
+              </tr>`,
+          )}
+          <tr>
+            <th scope="row">data fingerprint</th>
+            <td class="mono">${fingerprint}</td>
+          </tr>
+        </tbody>
+      </table>
+    </div>
+  </section>`;
+}
