@@ -1,8 +1,10 @@
 // `mnv2-torch train`: options to Trainer, events to bars or NDJSON. The training itself is train/trainer.ts.
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from '../errors.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import type { Dataset } from '../data/dataset.js';
+import { htmlReport } from '../report/html/hook.js';
 import { Progress, showTraining } from '../report/progress.js';
 import { createModel } from '../models/registry.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
@@ -32,6 +34,7 @@ const options = {
   config: optionalPath({ describe: "settings as YAML or JSON, such as a run's config.json; flags count before them" }),
   ...ofSettings(runSchema, ['data', 'preprocess', 'about']),
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
+  noReport: flag({ describe: 'no report.html in the run folder' }),
   json: flag({ describe: 'events as NDJSON on stdout' }),
   quiet: flag({ describe: 'no progress' }),
 };
@@ -42,7 +45,7 @@ const DATA = { valSplit: 0.3, skipBad: false, allowDamaged: false, maxPixels: DE
 
 /** What was typed over what the config file says. */
 async function settingsOf(a: TrainArguments): Promise<RunSettings & typeof DATA> {
-  const { config, out: _out, json: _json, quiet: _quiet, ...typed } = a;
+  const { config, out: _out, noReport: _noReport, json: _json, quiet: _quiet, ...typed } = a;
   return { ...DATA, ...(config !== undefined && (await readConfig(config))), ...given(typed) };
 }
 
@@ -71,12 +74,13 @@ function freshFolder(arch: string): string {
 }
 
 /** What a person reads at the end; `null` where nothing was trained. */
-function closing(event: TrainEvent | null): string {
+function closing(event: TrainEvent | null, report: string | undefined): string {
   if (event?.event === 'done') {
     const { best, checkpoint, seconds } = event;
     return (
       `best validation accuracy ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n` +
-      `saved ${checkpoint}\nclassify with: mnv2-torch predict ${checkpoint} <images...>\n`
+      `saved ${checkpoint}\n${report !== undefined && existsSync(report) ? `look at ${report}\n` : ''}` +
+      `classify with: mnv2-torch predict ${checkpoint} <images...>\n`
     );
   }
   const { epoch = 0, checkpoint = null } = event?.event === 'stopped' ? event : {};
@@ -92,7 +96,7 @@ async function run(a: TrainArguments): Promise<number> {
     draw(event);
     // Steps are for bars; everything that stays true is an event.
     if (a.json && event.event !== 'progress') say(`${JSON.stringify(event)}\n`);
-    if (!a.json && (event.event === 'done' || event.event === 'stopped')) say(closing(event));
+    if (!a.json && (event.event === 'done' || event.event === 'stopped')) say(closing(event, report));
   };
   using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
   const asked = await settingsOf(a);
@@ -104,8 +108,17 @@ async function run(a: TrainArguments): Promise<number> {
   const preset = settings.preset && PRESETS[settings.preset];
   const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
   const out = a.out ?? freshFolder(arch);
+  const report = a.noReport ? undefined : path.join(out, 'report.html');
   const { device = 'auto' } = settings;
-  const recipe: TrainerOptions = { ...training, device, ...(weights && { weights }), out, signal: stopping.signal };
+  const hooks = report === undefined ? [] : [htmlReport({ file: report })];
+  const recipe: TrainerOptions = {
+    ...training,
+    device,
+    ...(weights && { weights }),
+    out,
+    signal: stopping.signal,
+    hooks,
+  };
 
   // What can be refused is refused before the images are decoded: a network of two classes takes what the real one will.
   resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, recipe);
@@ -123,7 +136,7 @@ async function run(a: TrainArguments): Promise<number> {
   } catch (error) {
     // Stopped while images were still being decoded: nothing was trained, nothing is lost.
     if (stopping.code === undefined || (error as Error).name !== 'AbortError') throw error;
-    if (!a.json) say(closing(null));
+    if (!a.json) say(closing(null, undefined));
   }
   return stopping.code ?? EXIT.ok;
 }
