@@ -9,7 +9,7 @@ import { sgd } from '../engine/optimizer.js';
 import { compile, type Binding } from '../engine/program.js';
 import { input } from '../graph/tensor.js';
 import { FrozenFeatures } from '../train/features.js';
-import { trainingGraphs } from '../train/network.js';
+import { PLAIN, trainingGraphs } from '../train/network.js';
 import { quantile, sampled, spread, type Spread } from './samples.js';
 
 export interface NetworkBench {
@@ -96,7 +96,7 @@ export async function* benchNetwork(o: NetworkBench): AsyncGenerator<NetworkRow,
       const model = o.model();
       if (frozen) model.freezeBackbone('features');
       using weights = await Weights.init(model, { engine });
-      const graphs = trainingGraphs(model, o.size, o.classes, 0, frozen);
+      const graphs = trainingGraphs(model, o.size, o.classes, PLAIN, frozen);
       const images = { store, ...scaling };
       const features = frozen
         ? new FrozenFeatures({

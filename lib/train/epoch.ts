@@ -24,6 +24,7 @@ export interface Pass {
   /** training: the rate of each step of the pass, and the number of steps taken before it */
   lr?: Float64Array;
   firstStep?: number;
+  mix?: LoopOptions['mix'] | undefined;
   /** batched outputs to return, of all steps */
   rows?: string[];
   /** where an earlier process left the pass; default: its start */
@@ -68,6 +69,7 @@ export async function runPass(pass: Pass): Promise<PassResult> {
         seed: pass.seed,
         signal: AbortSignal.any([stop, pause.signal]),
         firstStep: firstStep + before.steps,
+        ...(pass.mix && { mix: pass.mix }),
         ...(lr && { lr: lr.subarray(before.steps, end), finite: 'loss' }),
         onProgress: (done, now) => {
           const images = (before.steps + done) * batchSize;

@@ -2,9 +2,9 @@
 
 /** Figures of one pass over a part of the data. */
 export interface Phase {
-  /** mean over images */
+  /** mean over images of what is made smaller: in training with smoothing, class weights and mixtures */
   loss: number;
-  /** share of images classified right */
+  /** share of images classified right; of a mixture, as the heavier label */
   accuracy: number;
   seconds: number;
   steps: number;

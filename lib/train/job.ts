@@ -12,6 +12,7 @@ import type { EpochEvent, Phase, TrainEvent, ValidPhase } from './events.js';
 import { BEST, Checkpoints, LAST } from './hooks/checkpoint.js';
 import type { Ending, Hook, Outputs } from './hooks/hook.js';
 import { Log } from './hooks/log.js';
+import { balancedOrder } from './balance.js';
 import { configOf } from './config.js';
 import { intervalOf } from './interval.js';
 import type { Prepared } from './prepare.js';
@@ -78,16 +79,19 @@ export class Job {
    */
   async train(epoch: number): Promise<Phase | undefined> {
     const { recipe, prepared } = this.context;
-    const { trainer, split, stepsPerEpoch } = prepared!;
+    const { trainer, split, stepsPerEpoch, mix } = prepared!;
     const firstStep = (epoch - 1) * stepsPerEpoch;
     const lr = this.#rates(firstStep, stepsPerEpoch);
-    const order = shuffled(split.train, recipe.seed, epoch);
+    const { sampler, seed, batchSize } = recipe;
+    const order =
+      sampler === 'balanced'
+        ? balancedOrder(split.train, this.context.data.labels, seed, epoch)
+        : shuffled(split.train, seed, epoch);
     const reached = (sums: Sums): void => {
       this.state.step = firstStep + sums.steps;
       this.state.pass = sums;
     };
-    const { batchSize } = recipe;
-    const pass = { program: trainer, order, lr, firstStep, batchSize, from: this.state.pass };
+    const pass = { program: trainer, order, lr, firstStep, batchSize, mix, from: this.state.pass };
     const result = await this.#pass('train', epoch, pass, reached);
     reached(result.sums);
     if (result.diverged >= 0) {
@@ -204,7 +208,10 @@ export class Job {
   async #pass(
     phase: 'train' | 'valid',
     epoch: number,
-    pass: Pick<Parameters<typeof runPass>[0], 'program' | 'order' | 'batchSize' | 'lr' | 'firstStep' | 'rows' | 'from'>,
+    pass: Pick<
+      Parameters<typeof runPass>[0],
+      'program' | 'order' | 'batchSize' | 'lr' | 'firstStep' | 'mix' | 'rows' | 'from'
+    >,
     reached: (sums: Sums) => void = () => {},
   ): Promise<PassResult> {
     const { recipe, prepared, stop, emit } = this.context;

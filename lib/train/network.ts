@@ -3,7 +3,7 @@
 import type { Module } from '../nn/module.js';
 import { argmax, cast, crossEntropy, equal, softmax, sum } from '../graph/ops.js';
 import { splitFrozen, type Partition } from '../graph/partition.js';
-import { input, shapeText, type Tensor } from '../graph/tensor.js';
+import { constant, input, shapeText, type Tensor } from '../graph/tensor.js';
 import { UsageError } from '../errors.js';
 
 export interface Graphs {
@@ -13,9 +13,22 @@ export interface Graphs {
   trainable: string[];
 }
 
-function outputs(model: Module, size: number, classes: number, labelSmoothing: number): Record<string, Tensor> {
+/** What is made smaller in training. */
+export interface Objective {
+  readonly labelSmoothing: number;
+  /** the input is `target` [N, classes] instead of `label`; right is who names the heaviest */
+  readonly mixed: boolean;
+  /** weight of each class */
+  readonly weights?: Float32Array;
+}
+/** Evaluation's: cross entropy as it is. */
+export const PLAIN: Objective = { labelSmoothing: 0, mixed: false };
+
+function outputs(model: Module, size: number, classes: number, objective: Objective): Record<string, Tensor> {
+  const { labelSmoothing, mixed, weights } = objective;
   const image = input('image', [-1, 3, size, size]);
-  const label = input('label', [-1], 'int64');
+  const given = mixed ? input('target', [-1, classes]) : input('label', [-1], 'int64');
+  const label = mixed ? argmax(given) : given;
   const logits = model.call(image);
   if (logits.shape.length !== 2 || logits.shape[1] !== classes) {
     throw new UsageError(
@@ -25,7 +38,7 @@ function outputs(model: Module, size: number, classes: number, labelSmoothing: n
   return {
     logits,
     probability: softmax(logits),
-    loss: crossEntropy(logits, label, { labelSmoothing }),
+    loss: crossEntropy(logits, given, { labelSmoothing, ...(weights && { weight: constant(weights) }) }),
     correct: sum(cast(equal(argmax(logits), label), 'float32')),
   };
 }
@@ -35,14 +48,14 @@ export function trainingGraphs(
   model: Module,
   size: number,
   classes: number,
-  labelSmoothing: number,
+  objective: Objective,
   cache: boolean,
 ): Graphs {
   model.train();
-  const trained = outputs(model, size, classes, labelSmoothing);
+  const trained = outputs(model, size, classes, objective);
   const trainable = model.trainable();
   model.eval();
-  const evaluated = outputs(model, size, classes, 0);
+  const evaluated = outputs(model, size, classes, PLAIN);
   model.train();
   if (trainable.length === 0) throw new UsageError('nothing is left to train: every parameter is frozen');
   const whole = (o: Record<string, Tensor>): Partition => ({ prefix: {}, suffix: o });

@@ -11,11 +11,12 @@ import type { Module } from '../nn/module.js';
 import { Engine } from '../engine/engine.js';
 import { RowStore } from '../engine/rows.js';
 import { Weights } from '../engine/weights.js';
-import { compile, type Binding, type Program } from '../engine/program.js';
+import { compile, type Binding, type Mix, type Program } from '../engine/program.js';
 import { loadWeights, matchWeights } from '../weights/load.js';
+import { checkClassWeights, classWeightsOf } from './balance.js';
 import type { TrainEvent } from './events.js';
 import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
-import { trainingGraphs } from './network.js';
+import { trainingGraphs, type Graphs } from './network.js';
 import type { Recipe } from './recipe.js';
 import type { SavedState } from './state-file.js';
 
@@ -25,6 +26,8 @@ export interface Prepared {
   readonly trainer: Program;
   readonly validator: Program;
   readonly stepsPerEpoch: number;
+  /** how a step of training mixes its images and targets */
+  readonly mix: Mix | undefined;
   /** images a step of validation: more than in training where only cached features are read */
   readonly validBatch: number;
   /** what feeds the programs in an epoch (counted from 1) */
@@ -86,14 +89,25 @@ export async function prepare(
   const views = augment ? recipe.views : 0;
   const classes = data.classes.length;
   const { engine } = weights;
-  const wanted = recipe.cache === 'auto' && !(augment && recipe.views === 0);
-  let graphs = trainingGraphs(model, data.size, classes, recipe.labelSmoothing, wanted);
+  const { classWeights, mixup, cutmix, labelSmoothing } = recipe;
+  if (classWeights) checkClassWeights(classWeights, data.classes);
+  const mixed = mixup > 0 || cutmix > 0;
+  let cache = recipe.cache === 'auto' && !(augment && recipe.views === 0);
+  const record = (weights?: Float32Array): Graphs =>
+    trainingGraphs(model, data.size, classes, { labelSmoothing, mixed, ...(weights && { weights }) }, cache);
+  let graphs = record();
+  if (mixed && Object.keys(graphs.train.prefix).length > 0) {
+    notes.push('frozen features are not cached: mixup and cutmix make other images in every step');
+    cache = false;
+    graphs = record();
+  }
   const bytes = featureBytes(graphs.train.prefix, data.labels.length, views, precision);
   if (bytes > cacheLimit()) {
     notes.push(
       `frozen features are not cached: they would take ${gibibytes(bytes)} of ${gibibytes(cacheLimit())} allowed`,
     );
-    graphs = trainingGraphs(model, data.size, classes, recipe.labelSmoothing, false);
+    cache = false;
+    graphs = record();
   }
   emit({ event: 'start', device: engine.device, precision, ...parameterCounts(model), out: recipe.out ?? null, notes });
 
@@ -124,6 +138,8 @@ export async function prepare(
     emit({ event: 'cached', images: count, views: views + 1, bytes: features.bytes, seconds: elapsed() });
   }
 
+  // Only now it is known which images are trained on; the cut stays where it is.
+  if (classWeights) graphs = record(classWeightsOf(classWeights, train, data.labels, classes));
   const labelled = BigInt64Array.from(data.labels, (l) => BigInt(l));
   const labels = own(await RowStore.from(engine, labelled, [count], 'int64'));
   const shared = { weights, precision, cudaGraph: recipe.cudaGraph };
@@ -132,17 +148,22 @@ export async function prepare(
   const validator = own(compile(graphs.valid.suffix, shared));
   const pixels = (epoch: number, drawn?: NativeAugment): Binding => {
     const { store, scale, shift } = images;
-    return { images: store, scale, shift, seed, epoch, ...(drawn && { augment: drawn }) };
+    // An image that comes again within an epoch is drawn anew.
+    const eachStep = recipe.sampler === 'balanced';
+    return { images: store, scale, shift, seed, epoch, ...(drawn && { augment: drawn, eachStep }) };
   };
   return {
     split,
     trainer,
     validator,
     stepsPerEpoch: Math.ceil(train.length / recipe.batchSize),
+    mix: mixed ? { mixup, cutmix } : undefined,
     validBatch: Math.max(recipe.batchSize, features ? 256 : 16),
     bind(phase, epoch): Record<string, Binding> {
       const training = phase === 'train';
-      if (!features) return { label: { rows: labels }, image: pixels(epoch, training ? augment : undefined) };
+      const image = pixels(epoch, training ? augment : undefined);
+      if (training && mixed) return { target: { targets: labels, classes }, image };
+      if (!features) return { label: { rows: labels }, image };
       // Cached views take turns; view 0 is the plain one.
       const view = training && views > 0 ? 1 + ((epoch - 1) % views) : 0;
       return { label: { rows: labels }, ...features.bindings(view) };

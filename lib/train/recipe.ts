@@ -14,6 +14,7 @@ import { adam, adamw, rmsprop, sgd, type OptimizerSpec } from '../engine/optimiz
 import { resolveDevice } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
 import { check } from '../schema.js';
+import type { ClassWeights } from './balance.js';
 import type { Hook } from './hooks/hook.js';
 import type { SaveEvery } from './interval.js';
 import { PRESETS } from './presets.js';
@@ -52,6 +53,10 @@ export interface Recipe {
   readonly lr: number;
   readonly schedule: Schedule;
   readonly labelSmoothing: number;
+  readonly mixup: number;
+  readonly cutmix: number;
+  readonly classWeights: ClassWeights | undefined;
+  readonly sampler: 'shuffled' | 'balanced';
   readonly seed: number;
   readonly device: string;
   readonly threads: number | undefined;
@@ -181,6 +186,10 @@ export function resolveRecipe(model: Module, size: number, given: TrainerOptions
     lr: options.lr ?? defaultRate(optimizer.kind, training),
     schedule: typeof schedule === 'string' ? namedSchedule(schedule, { epochs, warmUp }) : schedule,
     labelSmoothing: options.labelSmoothing ?? 0,
+    mixup: options.mixup ?? 0,
+    cutmix: options.cutmix ?? 0,
+    classWeights: options.classWeights,
+    sampler: options.sampler ?? 'shuffled',
     seed,
     device: resolveDevice(options.device ?? 'cpu'),
     threads: options.threads,

@@ -106,6 +106,24 @@ export const settingsSchema = z.strictObject(
         'colour, erasing',
       { expected: listed(AUGMENT_PRESETS) },
     ),
+    /**
+     * alpha of MixUp, 0: off (default 0): images of a batch and their targets are blended in pairs. While images are
+     * mixed, accuracy in training is counted against the heavier label, and what is frozen is not cached
+     */
+    mixup: setting(number({ least: 0, most: 100 }), 'alpha of MixUp, 0: off; such as 0.2', { default: 0 }),
+    /** alpha of CutMix, 0: off (default 0): a rectangle shows another image. With `mixup`, an image takes either */
+    cutmix: setting(number({ least: 0, most: 100 }), 'alpha of CutMix, 0: off; such as 1', { default: 0 }),
+    /** weights of the classes in the loss of training: numbers, or 'balanced', n / (k * n_c); absent: all weigh the same */
+    classWeights: setting(
+      z.union([z.enum(['balanced']), z.array(number({ least: 0 })).min(1)], {
+        error: 'balanced or (in a config file) a list of numbers, one a class',
+      }),
+      "balanced: a small class's images weigh more in the loss",
+    ),
+    /** 'balanced' visits each class equally often, images of small ones several times an epoch (default 'shuffled') */
+    sampler: setting(choice(['shuffled', 'balanced']), 'balanced: each class comes equally often', {
+      default: 'shuffled',
+    }),
     /** augmented views of each training image that the cache keeps (default 4); 0: no cache, fresh draws every epoch */
     views: setting(
       whole({ least: 0 }),

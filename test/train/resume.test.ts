@@ -76,6 +76,10 @@ const places = (step: number): string =>
 test.each<[string, TrainerOptions]>([
   ['all of it, with dropout', { optimizer: 'adamw' }],
   ['augmented', { augment: 'strong', optimizer: 'sgd' }],
+  [
+    'mixed, the classes balanced',
+    { augment: 'photo', mixup: 0.4, cutmix: 1, sampler: 'balanced', classWeights: 'balanced' },
+  ],
   ['a head on cached features in augmented views', { freeze: 'features', augment: 'aerial', views: 2 }],
   ['some blocks on cached features', { freeze: 12, optimizer: 'rmsprop', labelSmoothing: 0.1 }],
 ])('%s: interrupted again and again, every byte is the same', async (name, options) => {
