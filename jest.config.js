@@ -6,5 +6,7 @@ export default {
   transform: { '^.+\\.ts$': ['ts-jest', { useESM: true, tsconfig: 'test/tsconfig.json', diagnostics: false }] },
   setupFiles: ['<rootDir>/test/support/setup.js'],
   moduleNameMapper: { '^mnv2-torch$': '<rootDir>/dist/index.js' },
+  // Much of the time goes to compilers and child processes of one thread each.
+  maxWorkers: 2,
   testTimeout: 120_000,
 };

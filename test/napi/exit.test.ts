@@ -1,7 +1,8 @@
-// A hundred ends under a running loop, 40 of processes and 60 of workers, at varied moments: each with the exit code
-// asked for, none by a signal.
+// Ends under a running loop, of processes and of workers, at varied moments: each with the exit code asked for, none by a
+// signal. A hundred of them in `npm run test:long`.
 import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
+import { times } from '../support/long.ts';
 
 const script = path.resolve('test/support/ending.js');
 
@@ -39,20 +40,22 @@ async function ends(list: readonly (readonly [string, number])[]): Promise<End[]
 
 const codes: Record<string, number> = { exit: 7, really: 7, signal: 7, progress: 7, thrown: 1, rejected: 1 };
 
-test('40 processes end as asked: process.exit, reallyExit, in a signal handler, in onProgress, uncaught, unhandled', async () => {
-  const list = Array.from({ length: 40 }, (_, i) => [Object.keys(codes)[i % 6]!, (i * 7) % 50] as const);
+const processes = times(12, 40);
+test(`${processes} processes end as asked: process.exit, reallyExit, in a signal handler, in onProgress, uncaught, unhandled`, async () => {
+  const list = Array.from({ length: processes }, (_, i) => [Object.keys(codes)[i % 6]!, (i * 7) % 50] as const);
   const done = await ends(list);
-  expect(done).toHaveLength(40);
+  expect(done).toHaveLength(processes);
   expect(done.filter(({ way, status, signal }) => signal !== null || status !== codes[way])).toEqual([]);
 });
 
-test('60 workers end as asked: process.exit, uncaught, terminate(); their processes under one more', async () => {
-  const done = await ends([0, 10, 25].map((delay) => ['workers', delay]));
+const delays = [10, 0, 25].slice(0, times(1, 3));
+test(`${20 * delays.length} workers end as asked: process.exit, uncaught, terminate(); their processes under one more`, async () => {
+  const done = await ends(delays.map((delay) => ['workers', delay]));
   for (const { status, signal, stdout } of done) {
     expect(signal ?? status).toBe(7);
     expect(stdout.trim()).toBe(Array(10).fill('7 1').join(' ')); // terminate() and an uncaught error both count as 1
   }
-  expect(done).toHaveLength(3);
+  expect(done).toHaveLength(delays.length);
 });
 
 test('a worker terminated in the middle of a loop leaves nothing behind', () => {

@@ -1,13 +1,14 @@
-// Four thousand broken checkpoints: each is refused as data, in one line, or is as good as a whole one.
+// Thousands of broken checkpoints: each is refused as data, in one line, or is as good as a whole one.
 import fs from 'node:fs';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { completeCheckpoint, loadCheckpoint, loadWeights, MobileNetV2, Mnv2Error, Weights } from 'mnv2-torch';
 import { Random } from '../../dist/random.js';
 import { laidOut, SMALL, smallCheckpoint, type Parts } from '../support/checkpoint.ts';
+import { times } from '../support/long.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
-const MUTATIONS = 4000;
+const MUTATIONS = times(2000, 4000);
 const at = temporaryFolder('mutations');
 
 /** What stands where something else is expected. */
