@@ -122,6 +122,7 @@ export {
   type Prediction,
 } from './infer/classifier.js';
 export type { Trained, TrainedModel } from './infer/trained.js';
+export type { TestTimeAugmentation } from './infer/views.js';
 export { audit, type AuditOptions } from './audit/audit.js';
 export type { AlikeFiles, Audit, ClassCount, EqualFiles } from './audit/result.js';
 export type { Finding, FindingKind } from './audit/finding.js';

@@ -7,7 +7,7 @@ import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';
 import { mistakes, type Judged } from '../infer/judged.js';
 import { define } from './command.js';
-import { badImageFlags, deviceFlag, precisionFlag } from './flags.js';
+import { badImageFlags, deviceFlag, precisionFlag, ttaFlag } from './flags.js';
 import { flag, optionalPath, path, type Values } from './options.js';
 
 const operands = {
@@ -19,6 +19,7 @@ const options = {
   device: deviceFlag({ default: 'auto' }),
   precision: precisionFlag(),
   ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
+  tta: ttaFlag(),
   mistakes: flag({ describe: 'list the files that are classified wrong, highest loss first' }),
   csv: flag({ describe: 'a line an image instead: file,label,predicted,probability,loss' }),
   report: optionalPath({ describe: 'a page to write, with the pictures behind every figure' }),
@@ -29,7 +30,7 @@ const options = {
 const percent = (v: number): string => (100 * v).toFixed(1).padStart(6);
 
 /** A table for people: per-class figures, then the pairs confused most. */
-function table({ accuracy, macroF1, loss, images, classes, confusion, calibration }: Evaluation): string {
+function table({ accuracy, macroF1, loss, images, classes, confusion, calibration, tta }: Evaluation): string {
   const width = Math.max(5, ...classes.map((c) => c.label.length));
   const rows = classes.map(
     (c) =>
@@ -48,6 +49,9 @@ function table({ accuracy, macroF1, loss, images, classes, confusion, calibratio
     '',
     `accuracy ${(100 * accuracy).toFixed(2)}% of ${images} images, loss ${loss.toFixed(4)}, macro F1 ${(100 * macroF1).toFixed(2)}%, ` +
       `calibration error ${(100 * calibration.ece).toFixed(1)}%`,
+    ...(tta
+      ? [`mean of ${tta.views} views: accuracy ${(100 * tta.accuracy).toFixed(2)}%, loss ${tta.loss.toFixed(4)}`]
+      : []),
     ...(worst.length > 0 ? ['most confused:', ...worst.map((p) => `  ${p.n} ${p.from} taken for ${p.to}`)] : []),
     '',
   ].join('\n');
@@ -127,6 +131,7 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
       labels,
       device: a.device,
       precision: a.precision,
+      ...(a.tta && { tta: a.tta }),
       onProgress: (done, total) => show('evaluate', done, total),
     });
     const evaluated = performance.now() - began;

@@ -6,6 +6,7 @@ import { groupRule, SPLIT_KINDS, type GroupRule } from '../data/split-options.js
 import { MOST_THREADS } from '../engine/engine.js';
 import { MOST_CLASSES, MOST_WIDTH } from '../models/classifier-network.js';
 import { ARCHITECTURES } from '../models/registry.js';
+import { TTA } from '../infer/views.js';
 import { MOST_SIZE } from '../weights/preprocess.js';
 import { choice, flag, number, whole, word } from './options.js';
 
@@ -33,6 +34,8 @@ export const deviceFlag = (o: { default: 'auto' | 'cpu' }) =>
     describe: 'where it runs',
     ...o,
   });
+export const ttaFlag = () =>
+  choice(TTA, { describe: 'also the mean over views of an image: it and its mirror image, or all eight symmetries' });
 export const threadsFlag = () => whole({ least: 1, most: MOST_THREADS, describe: 'CPU threads (default: all cores)' });
 export const precisionFlag = () =>
   choice(['fp32', 'bf16'] as const, { default: 'fp32', describe: 'bf16: convolutions in bfloat16' });

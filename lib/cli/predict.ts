@@ -4,7 +4,7 @@ import path from 'node:path';
 import { DataError, EXIT, Mnv2Error, UsageError } from '../errors.js';
 import { Classifier, type ClassifyOptions, type Prediction } from '../infer/classifier.js';
 import { define } from './command.js';
-import { badImageFlags, deviceFlag, precisionFlag } from './flags.js';
+import { badImageFlags, deviceFlag, precisionFlag, ttaFlag } from './flags.js';
 import { overlayPicture } from '../report/overlay.js';
 import { flag, optionalPath, path as pathOperand, paths, whole } from './options.js';
 
@@ -72,7 +72,7 @@ class Overlays {
     options: ClassifyOptions & { maxPixels: number },
   ): Promise<string> {
     const file = path.join(this.folder, this.#name(image === STDIN ? 'stdin' : path.parse(image).name));
-    const { topK: _topK, ...decoding } = options;
+    const { topK: _topK, tta: _tta, ...decoding } = options;
     const picture = await overlayPicture(source, await classifier.explain(source, decoding), options);
     await writeFile(file, picture).catch((cause: Error) => {
       throw new UsageError(`--explain: cannot write ${file}: ${cause.message}`, { cause });
@@ -90,8 +90,12 @@ class Overlays {
 
 function table(image: string, predictions: readonly Prediction[]): string {
   const width = Math.max(...predictions.map((p) => p.label.length));
-  const rows = predictions.map((p) => `  ${p.label.padEnd(width)}  ${(100 * p.probability).toFixed(1).padStart(5)}%\n`);
-  return `${image}\n${rows.join('')}`;
+  const percent = (v: number): string => `  ${(100 * v).toFixed(1).padStart(5)}%`;
+  const rows = predictions.map(
+    (p) => `  ${p.label.padEnd(width)}${percent(p.probability)}${p.tta === undefined ? '' : percent(p.tta)}\n`,
+  );
+  const head = predictions[0]!.tta === undefined ? '' : `  ${''.padEnd(width)}   plain     tta\n`;
+  return `${image}\n${head}${rows.join('')}`;
 }
 
 export const command = define({
@@ -106,6 +110,7 @@ export const command = define({
     device: deviceFlag({ default: 'cpu' }),
     precision: precisionFlag(),
     ...badImageFlags({ skipBad: 'unreadable images are named, but no failure' }),
+    tta: ttaFlag(),
     explain: optionalPath({ describe: 'folder for the pictures with what speaks for the first class laid over them' }),
     json: flag({ describe: 'one NDJSON line an image' }),
   },
@@ -113,7 +118,7 @@ export const command = define({
     if (a.images.filter((image) => image === STDIN).length > 1)
       throw new UsageError("<images>: '-' was given more than once; standard input holds one image");
     using classifier = await Classifier.load(a.checkpoint, { device: a.device, precision: a.precision });
-    const options = { topK: a.top, allowDamaged: a.allowDamaged, maxPixels: a.maxPixels };
+    const options = { topK: a.top, allowDamaged: a.allowDamaged, maxPixels: a.maxPixels, ...(a.tta && { tta: a.tta }) };
     const explain = a.explain === undefined ? undefined : await Overlays.into(a.explain);
     let bad = 0;
     for (let at = 0; at < a.images.length; at += AHEAD) {

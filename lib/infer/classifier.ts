@@ -12,6 +12,7 @@ import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { ActivationMaps } from './cam.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
+import { meanOverViews, TTA, viewsOf, type TestTimeAugmentation } from './views.js';
 
 /** A class an image may belong to. */
 export interface Prediction {
@@ -19,6 +20,8 @@ export interface Prediction {
   label: string;
   /** 0 to 1; all classes sum to 1 */
   probability: number;
+  /** where `tta` was asked for: the mean of the probabilities over the views; the order is that of the plain ones */
+  tta?: number;
 }
 
 /** The answer for one of several images: the most probable classes, best first, or why it could not be read. */
@@ -39,6 +42,8 @@ export interface ClassifierOptions {
 export interface ClassifyOptions extends DecodeOptions {
   /** most probable classes to give (default 5) */
   topK?: number;
+  /** answers for these views of the picture too, averaged: `tta` of each prediction */
+  tta?: TestTimeAugmentation;
 }
 
 /** Where on a picture a classifier sees a class. */
@@ -58,9 +63,15 @@ export interface ExplainOptions extends DecodeOptions {
   label?: string;
 }
 
+/** Probabilities of a picture as it is, and their mean over its views. */
+interface Answer {
+  plain: Float32Array;
+  mean: Float32Array | undefined;
+}
 interface Question {
   pixels: Uint8Array;
-  answer: (probabilities: Float32Array) => void;
+  tta: TestTimeAugmentation | undefined;
+  answer: (answer: Answer) => void;
   fail: (error: unknown) => void;
 }
 
@@ -159,13 +170,14 @@ export class Classifier {
     images: string | Uint8Array | readonly (string | Uint8Array)[],
     options: ClassifyOptions = {},
   ): Promise<Prediction[] | Classified[]> {
-    const { topK = 5, ...decoding } = options;
+    const { topK = 5, tta } = options;
+    if (tta !== undefined) viewsOf(tta);
     if (!Number.isInteger(topK) || topK < 1) {
       throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
     }
     return Array.isArray(images)
-      ? this.#each(images as readonly (string | Uint8Array)[], topK, decoding)
-      : this.#one(images as string | Uint8Array, topK, decoding);
+      ? this.#each(images as readonly (string | Uint8Array)[], { ...options, topK })
+      : this.#one(images as string | Uint8Array, { ...options, topK });
   }
 
   /**
@@ -198,24 +210,27 @@ export class Classifier {
     return { ...map!, label: this.classes[map!.label]!, exact: maps.exact };
   }
 
-  async #one(image: string | Uint8Array, topK: number, decoding: DecodeOptions): Promise<Prediction[]> {
+  async #one(image: string | Uint8Array, options: ClassifyOptions): Promise<Prediction[]> {
+    const { topK, tta, ...decoding } = options;
     const pixels = await decodeImage(image, this.size, decoding);
-    const probabilities = await new Promise<Float32Array>((answer, fail) => {
-      this.#waiting.push({ pixels, answer, fail });
+    const { plain, mean } = await new Promise<Answer>((answer, fail) => {
+      this.#waiting.push({ pixels, tta, answer, fail });
       void this.#drain();
     });
-    const order = [...probabilities.keys()].sort((a, b) => probabilities[b]! - probabilities[a]!);
-    return order.slice(0, topK).map((c) => ({ label: this.classes[c]!, probability: probabilities[c]! }));
+    const order = [...plain.keys()].sort((a, b) => plain[b]! - plain[a]!);
+    return order
+      .slice(0, topK)
+      .map((c) => ({ label: this.classes[c]!, probability: plain[c]!, ...(mean && { tta: mean[c]! }) }));
   }
 
-  async #each(images: readonly (string | Uint8Array)[], topK: number, decoding: DecodeOptions): Promise<Classified[]> {
+  async #each(images: readonly (string | Uint8Array)[], options: ClassifyOptions): Promise<Classified[]> {
     const answers: Classified[] = new Array(images.length);
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < images.length) {
         const i = next++;
         try {
-          answers[i] = { ok: true, predictions: await this.#one(images[i]!, topK, decoding) };
+          answers[i] = { ok: true, predictions: await this.#one(images[i]!, options) };
         } catch (error) {
           // What is wrong with one picture is its answer; anything else ends the call.
           if (!(error instanceof DataError)) throw error;
@@ -233,20 +248,41 @@ export class Classifier {
     for (let batch = this.#waiting.splice(0, MOST); batch.length > 0; batch = this.#waiting.splice(0, MOST)) {
       try {
         batch.forEach(({ pixels }, i) => this.#store.put(i, pixels));
-        const { rows } = await this.#program.loop({
-          order: ROWS.subarray(0, batch.length),
-          batchSize: batch.length,
-          bind: { image: { images: this.#store, ...this.#scaling } },
-          rows: ['probability'],
-        });
-        const probability = rows['probability']!.data as Float32Array;
-        const k = this.classes.length;
-        batch.forEach((q, i) => q.answer(probability.subarray(i * k, i * k + k)));
+        const answers = await this.#answers(batch);
+        batch.forEach((q, i) => q.answer(answers[i]!));
       } catch (error) {
         for (const q of batch) q.fail(error);
       }
     }
     this.#running = false;
+  }
+
+  /** Of pictures that lie in the store's first rows. */
+  async #answers(batch: readonly Question[]): Promise<Answer[]> {
+    const k = this.classes.length;
+    const row = (of: Float32Array, i: number): Float32Array => of.subarray(i * k, i * k + k);
+    const plain = await this.#probabilities(ROWS.subarray(0, batch.length), 0);
+    const answers = batch.map((_, i): Answer => ({ plain: row(plain, i), mean: undefined }));
+    for (const tta of TTA) {
+      const asked = ROWS.filter((i) => batch[i]?.tta === tta);
+      if (asked.length === 0) continue;
+      const own = new Float32Array(asked.length * k);
+      asked.forEach((i, at) => own.set(row(plain, i), at * k));
+      const mean = await meanOverViews(own, tta, (symmetry) => this.#probabilities(asked, symmetry));
+      asked.forEach((i, at) => (answers[i]!.mean = row(mean, at)));
+    }
+    return answers;
+  }
+
+  /** [rows, classes] of what the store holds there, seen in a symmetry. */
+  async #probabilities(order: Int32Array, symmetry: number): Promise<Float32Array> {
+    const { rows } = await this.#program.loop({
+      order,
+      batchSize: order.length,
+      bind: { image: { images: this.#store, ...this.#scaling, symmetry } },
+      rows: ['probability'],
+    });
+    return rows['probability']!.data as Float32Array;
   }
 
   /** Frees the weights and ends the engine after what is under way. Idempotent; later calls throw. */

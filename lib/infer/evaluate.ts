@@ -8,6 +8,7 @@ import { input } from '../graph/tensor.js';
 import { pixelScaling } from '../weights/preprocess.js';
 import { calibration, judge, type Calibration, type Judged } from './judged.js';
 import { evaluating, onEngine, type Trained } from './trained.js';
+import { meanOverViews, viewsOf, type TestTimeAugmentation } from './views.js';
 
 /** How well a model does on images, as counted from its answers. */
 export interface Figures {
@@ -31,6 +32,8 @@ export interface Evaluation extends Figures {
   calibration: Calibration;
   /** image by image, in the order asked for */
   judged: Judged[];
+  /** the mean of the probabilities over several views of each image, where asked for; all else is of the image as it is */
+  tta?: { views: number; accuracy: number; loss: number };
 }
 
 /** Counts a confusion matrix and what follows from it. */
@@ -84,7 +87,9 @@ export interface EvaluateOptions {
   threads?: number;
   /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
   precision?: 'fp32' | 'bf16';
-  /** hears how many images are done */
+  /** answers for these views of each image too, averaged: told beside the rest, in `tta` */
+  tta?: TestTimeAugmentation;
+  /** hears how many images are done; with `tta` an image counts once a view */
   onProgress?: (done: number, total: number) => void;
 }
 
@@ -100,7 +105,8 @@ export interface EvaluateOptions {
  * console.log(images, confusion.length); // 3 21
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { checkpoint, store, indices, labels, device = 'cpu', threads, precision = 'fp32', onProgress } = options;
+  const { checkpoint, store, indices, labels, device = 'cpu', threads, precision = 'fp32', tta, onProgress } = options;
+  const views = tta === undefined ? 1 : viewsOf(tta);
   const { size } = checkpoint.preprocess;
   const classes = checkpoint.classes;
   if (indices.length === 0) throw new UsageError('evaluate: expected at least one image, got none');
@@ -119,17 +125,26 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const logits = evaluating(checkpoint.model, (model) => model.call(image));
   using program = compile({ probability: softmax(logits) }, { weights, precision });
   const batchSize = inferenceBatch(engine.device);
-  const { rows } = await program.loop({
-    order: indices,
-    batchSize,
-    bind: { image: { images: store, ...pixelScaling(checkpoint.preprocess) } },
-    rows: ['probability'],
-    ...(onProgress && {
-      onProgress: (step) => onProgress(Math.min(step * batchSize, indices.length), indices.length),
-    }),
-  });
-  const probabilities = rows['probability']!.data as Float32Array;
-  return evaluationOf(classes, judge({ indices, probabilities }, labels, classes.length));
+  let before = 0; // images of earlier views
+  const ask = async (symmetry: number): Promise<Float32Array> => {
+    const { rows } = await program.loop({
+      order: indices,
+      batchSize,
+      bind: { image: { images: store, ...pixelScaling(checkpoint.preprocess), symmetry } },
+      rows: ['probability'],
+      ...(onProgress && {
+        onProgress: (step) => onProgress(before + Math.min(step * batchSize, indices.length), views * indices.length),
+      }),
+    });
+    before += indices.length;
+    return rows['probability']!.data as Float32Array;
+  };
+  const judged = (probabilities: Float32Array): Judged[] => judge({ indices, probabilities }, labels, classes.length);
+  const plain = await ask(0);
+  const evaluation = evaluationOf(classes, judged(plain));
+  if (tta === undefined) return evaluation;
+  const { accuracy, loss } = evaluationOf(classes, judged(await meanOverViews(plain, tta, ask)));
+  return { ...evaluation, tta: { views, accuracy, loss } };
 }
 
 /** Everything that can be said of a model from its answers. */
