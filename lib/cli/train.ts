@@ -2,70 +2,23 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from '../errors.js';
-import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
-import type { Dataset } from '../data/dataset.js';
 import { htmlReport } from '../report/html/hook.js';
 import { Progress, showTraining } from '../report/progress.js';
-import { createModel } from '../models/registry.js';
-import { loadCheckpoint } from '../weights/checkpoint.js';
 import type { TrainEvent } from '../train/events.js';
-import { PRESETS } from '../train/presets.js';
-import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
 import { RunFolder } from '../train/run-folder.js';
 import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
-import { namedNetwork } from './network.js';
-import { flag, given, ofSettings, optionalPath, type Values } from './options.js';
-import { divided, readConfig, runSchema, type RunSettings } from './run-settings.js';
+import { flag, optionalPath, type Values } from './options.js';
 import { Stopping } from './signals.js';
+import { planTraining, trainingOperands, trainingOptions, type TrainingWords } from './training.js';
 
-/** The demo: small enough to learn from scratch in about a minute on two cores. */
-const DEMO = { epochs: 20, batchSize: 32, augment: 'aerial' } as const;
-/** Where no weights say otherwise. */
-const DEMO_NETWORK = { size: 64, width: 0.35, lr: 4e-3 } as const;
-const DEMO_PER_CLASS = 100;
-
-const operands = {
-  data: optionalPath({
-    describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes',
-  }),
-};
 const options = {
-  config: optionalPath({ describe: "settings as YAML or JSON, such as a run's config.json; flags count before them" }),
-  ...ofSettings(runSchema, ['data', 'preprocess', 'about']),
+  ...trainingOptions,
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
   noReport: flag({ describe: 'no report.html in the run folder' }),
   json: flag({ describe: 'events as NDJSON on stdout' }),
   quiet: flag({ describe: 'no progress' }),
 };
-type TrainArguments = Values<typeof operands> & Values<typeof options>;
-
-/** Of the images, where nothing is said. */
-const DATA = { valSplit: 0.3, skipBad: false, allowDamaged: false, maxPixels: DEFAULT_MAX_PIXELS };
-
-/** What was typed over what the config file says. */
-async function settingsOf(a: TrainArguments): Promise<RunSettings & typeof DATA> {
-  const { config, out: _out, noReport: _noReport, json: _json, quiet: _quiet, ...typed } = a;
-  return { ...DATA, ...(config !== undefined && (await readConfig(config))), ...given(typed) };
-}
-
-async function openData(
-  settings: RunSettings & typeof DATA,
-  size: number,
-  show: (event: TrainEvent) => void,
-  signal: AbortSignal,
-): Promise<Dataset> {
-  const since = performance.now();
-  const onProgress = ({ done, total }: { done: number; total: number }): void =>
-    show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
-  const { data, valSplit, seed = 0, skipBad, allowDamaged, maxPixels } = settings;
-  if (data === undefined) {
-    const { syntheticScenes } = await import('../data/sources/synthetic.js');
-    return syntheticScenes({ size, perClass: DEMO_PER_CLASS, seed, valSplit, onProgress, signal });
-  }
-  const { ImageFolder } = await import('../data/sources/image-folder.js');
-  return ImageFolder.open(data, { size, valSplit, seed, skipBad, allowDamaged, maxPixels, onProgress, signal });
-}
 
 /** A fresh folder below runs/. */
 function freshFolder(arch: string): string {
@@ -88,7 +41,7 @@ function closing(event: TrainEvent | null, report: string | undefined): string {
   return `stopped ${epoch === 0 ? 'in the first epoch, before it was validated' : `after epoch ${epoch}`}; saved ${checkpoint}\n`;
 }
 
-async function run(a: TrainArguments): Promise<number> {
+async function run(a: TrainingWords & Values<typeof options>): Promise<number> {
   const progress = new Progress();
   const draw = a.quiet ? (): void => {} : showTraining(progress);
   const say = (text: string): void => void process.stdout.write(text);
@@ -99,37 +52,16 @@ async function run(a: TrainArguments): Promise<number> {
     if (!a.json && (event.event === 'done' || event.event === 'stopped')) say(closing(event, report));
   };
   using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
-  const asked = await settingsOf(a);
-  const weights = asked.weights && asked.weights !== 'none' ? await loadCheckpoint(asked.weights) : undefined;
-  const demo = asked.data === undefined && asked.preset === undefined;
-  const settings = { ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
-  const { training, around } = divided(settings);
-  const { arch, options: network } = namedNetwork(settings, weights);
-  const preset = settings.preset && PRESETS[settings.preset];
-  const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
-  const out = a.out ?? freshFolder(arch);
+  const plan = await planTraining(a);
+  const out = a.out ?? freshFolder(plan.arch);
   const report = a.noReport ? undefined : path.join(out, 'report.html');
-  const { device = 'auto' } = settings;
   const hooks = report === undefined ? [] : [htmlReport({ file: report })];
-  const recipe: TrainerOptions = {
-    ...training,
-    device,
-    ...(weights && { weights }),
-    out,
-    signal: stopping.signal,
-    hooks,
-  };
-
-  // What can be refused is refused before the images are decoded: a network of two classes takes what the real one will.
-  resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, recipe);
   await RunFolder.check(out);
   try {
-    const data = await openData(settings, size, draw, stopping.signal);
+    const { data, model, config } = await plan.open(draw, stopping.signal);
     try {
-      const model = createModel(arch, { ...network, numClasses: data.classes.length });
-      const from = around.data === undefined ? {} : { data: path.resolve(around.data) };
-      const config = { ...around, ...from, arch, size, about: { model: model.options } };
-      (await new Trainer(model, data, { ...recipe, config }).fit({ onEvent: show })).dispose();
+      const trainer = new Trainer(model, data, { ...plan.options, out, hooks, config, signal: stopping.signal });
+      (await trainer.fit({ onEvent: show })).dispose();
     } finally {
       data.dispose();
     }
@@ -144,7 +76,7 @@ async function run(a: TrainArguments): Promise<number> {
 export const command = define({
   usage: 'train [data]',
   describe: 'fine-tune or train a classifier',
-  operands,
+  operands: trainingOperands,
   options,
   outlivesReader: true,
   run,

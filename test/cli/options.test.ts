@@ -99,7 +99,7 @@ test.each([
   ],
   [['train', '--labelSmooth', '1'], 'Unknown argument: labelSmooth\nDid you mean --label-smoothing?'],
   // Told once, not in both spellings.
-  [['train', '--class-weights', '1'], 'Unknown argument: class-weights'],
+  [['train', '--mixture-part', '1'], 'Unknown argument: mixture-part'],
   [['train', '-epoch', '1'], 'Unknown argument: epoch\nDid you mean --epochs?'],
   [['eval', 'a', 'b', '--slpit', 'c'], 'Unknown argument: slpit\nDid you mean --split?'],
   [['predict', 'a', 'b', '--topk', '1'], 'Unknown argument: topk\nDid you mean --top?'],

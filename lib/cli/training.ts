@@ -1,0 +1,106 @@
+// What commands that train have in common: from words and a config file to a network, images and the options of a
+// training. Owns no training.
+import path from 'node:path';
+import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
+import type { Dataset } from '../data/dataset.js';
+import { createModel } from '../models/registry.js';
+import type { Module } from '../nn/module.js';
+import type { TrainEvent } from '../train/events.js';
+import { PRESETS } from '../train/presets.js';
+import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
+import { loadCheckpoint } from '../weights/checkpoint.js';
+import { namedNetwork } from './network.js';
+import { given, ofSettings, optionalPath, type Values } from './options.js';
+import { divided, readConfig, runSchema, type RunSettings } from './run-settings.js';
+
+/** The demo: small enough to learn from scratch in about a minute on two cores. */
+const DEMO = { epochs: 20, batchSize: 32, augment: 'aerial' } as const;
+/** Where no weights say otherwise. */
+const DEMO_NETWORK = { size: 64, width: 0.35, lr: 4e-3 } as const;
+const DEMO_PER_CLASS = 100;
+/** Of the images, where nothing is said. */
+const IMAGES = { valSplit: 0.3, skipBad: false, allowDamaged: false, maxPixels: DEFAULT_MAX_PIXELS };
+
+export const trainingOperands = {
+  data: optionalPath({
+    describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes',
+  }),
+};
+export const trainingOptions = {
+  config: optionalPath({ describe: "settings as YAML or JSON, such as a run's config.json; flags count before them" }),
+  ...ofSettings(runSchema, ['data', 'preprocess', 'about']),
+};
+export type TrainingWords = Values<typeof trainingOperands> & Values<typeof trainingOptions>;
+
+/** A model and the images it is to learn; `config` says how they were made. */
+export interface Opened {
+  readonly data: Dataset;
+  readonly model: Module;
+  readonly config: Record<string, unknown>;
+}
+
+/** A training as it was asked for: checked, nothing opened yet. */
+export interface Planned {
+  readonly arch: string;
+  readonly seed: number;
+  /** without what only some commands have: folder, hooks, signal */
+  readonly options: TrainerOptions;
+  /**
+   * Decoding goes on in the background; the data is the caller's to dispose.
+   * @param seed of the split and of scenes, where it is not the one asked for
+   */
+  open(show: (event: TrainEvent) => void, signal: AbortSignal, seed?: number): Promise<Opened>;
+}
+
+/**
+ * What is typed counts before the config file, that before the preset.
+ * @throws UsageError for all that can be refused before images are decoded
+ */
+export async function planTraining(words: TrainingWords): Promise<Planned> {
+  const typed = Object.entries(words).filter(([key]) => key in runSchema.shape);
+  const { config: file } = words;
+  const asked: RunSettings = {
+    ...(file !== undefined && (await readConfig(file))),
+    ...given(Object.fromEntries(typed)),
+  };
+  const weights = asked.weights && asked.weights !== 'none' ? await loadCheckpoint(asked.weights) : undefined;
+  const demo = asked.data === undefined && asked.preset === undefined;
+  const settings = { ...IMAGES, ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
+  const { training, around } = divided(settings);
+  const { arch, options: network } = namedNetwork(settings, weights);
+  const preset = settings.preset && PRESETS[settings.preset];
+  const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
+  const { device = 'auto', seed = 0 } = settings;
+  const options: TrainerOptions = { ...training, device, ...(weights && { weights }) };
+  // A network of two classes takes what the real one will.
+  resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, options);
+  return {
+    arch,
+    seed,
+    options,
+    async open(show, signal, ofSplit = seed) {
+      const data = await openImages({ ...settings, seed: ofSplit }, size, show, signal);
+      const model = createModel(arch, { ...network, numClasses: data.classes.length });
+      const from = around.data === undefined ? {} : { data: path.resolve(around.data) };
+      return { data, model, config: { ...around, ...from, arch, size, about: { model: model.options } } };
+    },
+  };
+}
+
+async function openImages(
+  settings: RunSettings & typeof IMAGES & { seed: number },
+  size: number,
+  show: (event: TrainEvent) => void,
+  signal: AbortSignal,
+): Promise<Dataset> {
+  const since = performance.now();
+  const onProgress = ({ done, total }: { done: number; total: number }): void =>
+    show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
+  const { data, valSplit, seed, skipBad, allowDamaged, maxPixels } = settings;
+  if (data === undefined) {
+    const { syntheticScenes } = await import('../data/sources/synthetic.js');
+    return syntheticScenes({ size, perClass: DEMO_PER_CLASS, seed, valSplit, onProgress, signal });
+  }
+  const { ImageFolder } = await import('../data/sources/image-folder.js');
+  return ImageFolder.open(data, { size, valSplit, seed, skipBad, allowDamaged, maxPixels, onProgress, signal });
+}
