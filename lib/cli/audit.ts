@@ -3,14 +3,16 @@
 import { writeFile } from 'node:fs/promises';
 import { DataError, EXIT } from '../errors.js';
 import { audit } from '../audit/audit.js';
+import { groupRule } from '../data/split-options.js';
 import { PLACES } from '../audit/neighbours.js';
 import type { Audit } from '../audit/result.js';
 import { auditPage } from '../report/audit-page.js';
 import { Progress } from '../report/progress.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
-import { badImageFlags, deviceFlag, seedFlag, sizeFlag, splitFlags } from './flags.js';
-import { flag, given, optionalPath, path, type Values } from './options.js';
+import { badImageFlags, deviceFlag, seedFlag, sizeFlag } from './flags.js';
+import { flag, given, ofSettings, optionalPath, path, type Values } from './options.js';
+import { runSchema } from './run-settings.js';
 
 const operands = { data: path({ describe: 'folder of images, one subfolder a class (or train/ and val/)' }) };
 const options = {
@@ -18,7 +20,7 @@ const options = {
     least: 1,
     describe: 'side of the square of a training, pixels (default 224, or what the weights say)',
   }),
-  ...splitFlags(),
+  ...ofSettings(runSchema.pick({ split: true, group: true, valSplit: true })),
   seed: seedFlag({ describe: 'of the split' }),
   weights: optionalPath({ describe: 'backbone whose features tell how alike neighbours are; takes most of the time' }),
   device: deviceFlag({ default: 'cpu' }),
@@ -75,16 +77,16 @@ function neighbours({ threshold, splits, order, classes }: NonNullable<Audit['le
 }
 
 async function run(a: Values<typeof operands> & Values<typeof options>): Promise<number> {
-  const { data, split, group, valSplit, seed, device, maxPixels } = a;
+  const { data, split, valSplit, seed, device, maxPixels } = a;
+  const group = a.group === undefined ? undefined : groupRule(a.group);
   const weights = a.weights === undefined ? undefined : await loadCheckpoint(a.weights);
   const progress = new Progress();
   const since = performance.now();
   const found = await audit(data, {
-    valSplit,
     seed,
     device,
     maxPixels,
-    ...given({ size: a.size, split, group, weights }),
+    ...given({ size: a.size, split, group, valSplit, weights }),
     onProgress: ({ phase, done, total }) => {
       const label = phase === 'decode' ? 'decode images' : 'features';
       if (!a.quiet) progress.draw(label, done, total, (performance.now() - since) / 1000);

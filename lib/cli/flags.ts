@@ -2,7 +2,6 @@
 // them a network does not fit into any machine, and finding that out would take minutes.
 import { MOST_PIXELS } from '../data/checks.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
-import { groupRule, SPLIT_KINDS, type GroupRule } from '../data/split-options.js';
 import { MOST_THREADS } from '../engine/engine.js';
 import { MOST_CLASSES, MOST_WIDTH } from '../models/classifier-network.js';
 import { ARCHITECTURES } from '../models/registry.js';
@@ -48,21 +47,6 @@ export const freezeFlag = (o: { default: 'features' | 'none'; describe: string }
       typed === 'features' || typed === 'none' ? typed : /^\d{1,3}$/.test(typed) ? Number(typed) : undefined,
     ...o,
   });
-
-/** What `--group` takes. */
-export const GROUP = "'folder' (<class>/<group>/<image>) or a pattern with one capture group, such as 'site(\\d+)'";
-/** Which images are held back, by every command that splits. */
-export const splitFlags = () => ({
-  split: choice(SPLIT_KINDS, {
-    describe: 'images held back: scattered (default), in runs of file names, or whole groups (see --group)',
-  }),
-  group: word<GroupRule>({
-    expected: GROUP,
-    parse: (typed) => (typed === '' ? undefined : groupRule(typed)),
-    describe: 'keeps groups of images whole',
-  }),
-  valSplit: number({ above: 0, below: 1, default: 0.3, describe: 'share of the images held back' }),
-});
 
 /** What is done with pictures that cannot be read as they were saved. */
 export const badImageFlags = (o: { skipBad: string }) => ({

@@ -3,6 +3,7 @@
 import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { MOST_PIXELS } from '../data/checks.js';
+import { groupRule, SPLIT_KINDS } from '../data/split-options.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import { readRegularFile } from '../data/regular-file.js';
 import { UsageError } from '../errors.js';
@@ -13,6 +14,15 @@ import { settingsSchema, type Settings } from '../train/settings.js';
 import { MOST_SIZE } from '../weights/preprocess.js';
 
 const path = words('a path');
+const GROUP = "'folder' (<class>/<group>/<image>) or a pattern with one capture group, such as 'site(\\d+)'";
+
+function isGroupRule(typed: string): boolean {
+  try {
+    return groupRule(typed) !== undefined;
+  } catch {
+    return false;
+  }
+}
 
 export const runSchema = z.strictObject(
   {
@@ -26,6 +36,11 @@ export const runSchema = z.strictObject(
     weights: setting(path, "pretrained .safetensors or the folder of a run, or 'none' (default)"),
     dropout: setting(number({ least: 0, below: 1 }), 'probability before the classifier', { default: 0.2 }),
     valSplit: setting(number({ above: 0, below: 1 }), 'share of the images validated on', { default: 0.3 }),
+    split: setting(
+      choice(SPLIT_KINDS),
+      'images validated on: scattered (default), in runs of file names, or whole groups (see --group)',
+    ),
+    group: setting(words(GROUP).refine(isGroupRule, { error: GROUP }), 'keeps groups of images whole'),
     skipBad: setting(flag(), 'leave unreadable images out instead of stopping'),
     allowDamaged: setting(flag(), 'use what is left of damaged images'),
     maxPixels: setting(whole({ least: 1, most: MOST_PIXELS }), 'pixels of the largest image that is read', {

@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import type { Dataset } from '../data/dataset.js';
+import { groupRule } from '../data/split-options.js';
 import { createModel } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
 import type { TrainEvent } from '../train/events.js';
@@ -96,11 +97,13 @@ async function openImages(
   const since = performance.now();
   const onProgress = ({ done, total }: { done: number; total: number }): void =>
     show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
-  const { data, valSplit, seed, skipBad, allowDamaged, maxPixels } = settings;
+  const { data, valSplit, seed, split, group, skipBad, allowDamaged, maxPixels } = settings;
+  const rule = group === undefined ? undefined : groupRule(group);
+  const dividing = { valSplit, seed, ...given({ split, group: rule }) };
   if (data === undefined) {
     const { syntheticScenes } = await import('../data/sources/synthetic.js');
-    return syntheticScenes({ size, perClass: DEMO_PER_CLASS, seed, valSplit, onProgress, signal });
+    return syntheticScenes({ size, perClass: DEMO_PER_CLASS, ...dividing, onProgress, signal });
   }
   const { ImageFolder } = await import('../data/sources/image-folder.js');
-  return ImageFolder.open(data, { size, valSplit, seed, skipBad, allowDamaged, maxPixels, onProgress, signal });
+  return ImageFolder.open(data, { size, ...dividing, skipBad, allowDamaged, maxPixels, onProgress, signal });
 }

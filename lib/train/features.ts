@@ -23,6 +23,9 @@ export interface FeatureOptions {
 /** Batches a chunk: few, to follow the decoder closely. */
 const CHUNK = 4;
 
+/** Features read back for a look at them may take, bytes. */
+const MOST_READ = 128 * 2 ** 20;
+
 /** Bytes the features of `count` images in `views` + 1 versions take. */
 export function featureBytes(
   prefix: Record<string, Tensor>,
@@ -115,6 +118,28 @@ export class FrozenFeatures {
       if (!(await this.compute(order, 0, undefined, signal, onChunk))) return false;
     }
     return true;
+  }
+
+  /**
+   * Features of these rows in a view, averaged over the picture: [rows, channels]. Undefined where that is no single
+   * float32 tensor, or so much that reading it back takes long.
+   */
+  async pooled(rows: Int32Array, view: number): Promise<{ data: Float32Array; width: number } | undefined> {
+    const { count, precision } = this.options;
+    const [store, ...others] = Object.values(this.#stores);
+    if (!store || others.length > 0 || precision !== 'fp32') return undefined;
+    const [width = 1, ...map] = store.options.shape;
+    const pixels = map.reduce((a, b) => a * b, 1);
+    if (count * width * pixels * 4 > MOST_READ) return undefined;
+    const all = (await store.get(view * count, count)).data as Float32Array;
+    const data = new Float32Array(rows.length * width);
+    for (let out = 0; out < data.length; out++) {
+      const from = (rows[Math.floor(out / width)]! * width + (out % width)) * pixels;
+      let sum = 0;
+      for (let i = from; i < from + pixels; i++) sum += all[i]!;
+      data[out] = sum / pixels;
+    }
+    return { data, width };
   }
 
   /** Inputs of the trained part for a view. */

@@ -15,6 +15,7 @@ import { compile, type Binding, type Mix, type Program } from '../engine/program
 import { loadWeights, matchWeights } from '../weights/load.js';
 import { checkClassWeights, classWeightsOf } from './balance.js';
 import type { TrainEvent } from './events.js';
+import { firstLook } from './first-look.js';
 import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
 import { trainingGraphs, type Graphs } from './network.js';
 import type { Recipe } from './recipe.js';
@@ -126,13 +127,14 @@ export async function prepare(
   const { train, val, test } = split;
   requireTrainable(split, 'the data');
   refuseLoneImages(graphs.train.suffix, train.length, recipe.batchSize);
+  const looked = await firstLook(data, split, features, views > 0 ? 1 : 0, engine);
   emit({
     event: 'data',
     classes,
     images: { train: train.length, valid: val.length, test: test.length },
     skipped: data.skipped.map((f) => f.file),
     damaged: data.damaged.map((f) => f.file),
-    notes: [...data.notes],
+    notes: [...data.notes, ...looked],
   });
   if (features) {
     emit({ event: 'cached', images: count, views: views + 1, bytes: features.bytes, seconds: elapsed() });

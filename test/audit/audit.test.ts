@@ -224,7 +224,11 @@ test('the glance of a training: small and uneven classes, and pictures in two cl
 });
 
 test.each<[string[], number, RegExp]>([
-  [['--split', 'blokked', '--group', 'site'], 2, /blocked\?\n.*--group: expected a pattern with one capture group/],
+  [
+    ['--split', 'blokked', '--group', 'site'],
+    2,
+    /blocked\?\n.*--group: expected 'folder' .* or a pattern with one capture group, such as .*, got 'site'/,
+  ],
   [['--split', 'group'], 2, /split 'group': expected group/],
   [['--group', 'folder'], 0, /nothing can be trained and validated: group: 36 files lie in no folder/],
 ])('%j', (args, code, message) => {

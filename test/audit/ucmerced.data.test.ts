@@ -19,5 +19,5 @@ requireData('UC Merced, audited', (file) => {
     expect(blocked!.alike).toBeLessThan(0.75 * random!.alike);
     expect(blocked!.agreeing).toBeLessThan(random!.agreeing - 0.08);
     expect(findings.map((f) => f.kind)).toEqual(['duplicates', 'flattery']);
-  }, 120_000);
+  }, 300_000);
 });
