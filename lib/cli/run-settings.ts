@@ -3,7 +3,7 @@
 import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { MOST_PIXELS } from '../data/checks.js';
-import { groupRule, SPLIT_KINDS } from '../data/split-options.js';
+import { groupRule, MOST_FOLDS, SPLIT_KINDS } from '../data/split-options.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import { readRegularFile } from '../data/regular-file.js';
 import { UsageError } from '../errors.js';
@@ -41,6 +41,11 @@ export const runSchema = z.strictObject(
       'images validated on: scattered (default), in runs of file names, or whole groups (see --group)',
     ),
     group: setting(words(GROUP).refine(isGroupRule, { error: GROUP }), 'keeps groups of images whole'),
+    folds: setting(
+      whole({ least: 2, most: MOST_FOLDS }),
+      'cross-validation: the images are cut into this many parts, and a network is trained for each that is held back',
+    ),
+    fold: setting(whole({ least: 1, most: MOST_FOLDS }), 'of the folds only this one, from 1'),
     skipBad: setting(flag(), 'leave unreadable images out instead of stopping'),
     allowDamaged: setting(flag(), 'use what is left of damaged images'),
     maxPixels: setting(whole({ least: 1, most: MOST_PIXELS }), 'pixels of the largest image that is read', {

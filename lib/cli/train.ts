@@ -4,13 +4,15 @@ import path from 'node:path';
 import { EXIT } from '../errors.js';
 import { htmlReport } from '../report/html/hook.js';
 import { Progress, showTraining } from '../report/progress.js';
+import { repeatsTable } from '../report/repeats.js';
 import type { TrainEvent } from '../train/events.js';
 import { RunFolder } from '../train/run-folder.js';
 import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
 import { flag, optionalPath, type Values } from './options.js';
+import { repetitions, trainAll, type Figures, type Repetition } from './repetitions.js';
 import { Stopping } from './signals.js';
-import { planTraining, trainingOperands, trainingOptions, type TrainingWords } from './training.js';
+import { planTraining, trainingOperands, trainingOptions, type Planned, type TrainingWords } from './training.js';
 
 const options = {
   ...trainingOptions,
@@ -19,6 +21,13 @@ const options = {
   json: flag({ describe: 'events as NDJSON on stdout' }),
   quiet: flag({ describe: 'no progress' }),
 };
+
+type TrainArguments = TrainingWords & Values<typeof options>;
+/** What trainings of one command line share. */
+interface Desk {
+  progress: Progress;
+  stopping: Stopping;
+}
 
 /** A fresh folder below runs/. */
 function freshFolder(arch: string): string {
@@ -41,27 +50,33 @@ function closing(event: TrainEvent | null, report: string | undefined): string {
   return `stopped ${epoch === 0 ? 'in the first epoch, before it was validated' : `after epoch ${epoch}`}; saved ${checkpoint}\n`;
 }
 
-async function run(a: TrainingWords & Values<typeof options>): Promise<number> {
-  const progress = new Progress();
+/** One training, or one of several (`part`), whose figures are told together. */
+async function trainOnce(
+  a: TrainArguments,
+  plan: Planned,
+  out: string,
+  { stopping, progress }: Desk,
+  part?: Repetition,
+): Promise<Figures | undefined> {
   const draw = a.quiet ? (): void => {} : showTraining(progress);
   const say = (text: string): void => void process.stdout.write(text);
   const show = (event: TrainEvent): void => {
     draw(event);
     // Steps are for bars; everything that stays true is an event.
     if (a.json && event.event !== 'progress') say(`${JSON.stringify(event)}\n`);
-    if (!a.json && (event.event === 'done' || event.event === 'stopped')) say(closing(event, report));
+    if (!a.json && (event.event === 'stopped' || (event.event === 'done' && !part))) say(closing(event, report));
   };
-  using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
-  const plan = await planTraining(a);
-  const out = a.out ?? freshFolder(plan.arch);
   const report = a.noReport ? undefined : path.join(out, 'report.html');
   const hooks = report === undefined ? [] : [htmlReport({ file: report })];
   await RunFolder.check(out);
   try {
-    const { data, model, config } = await plan.open(draw, stopping.signal);
+    const { data, model, config } = await plan.open(draw, stopping.signal, part?.other);
     try {
       const trainer = new Trainer(model, data, { ...plan.options, out, hooks, config, signal: stopping.signal });
-      (await trainer.fit({ onEvent: show })).dispose();
+      using result = await trainer.fit({ onEvent: show });
+      const { best, history, stopped } = result;
+      if (stopped || !best) return undefined;
+      return { ...best, macroF1: history[best.epoch - 1]!.valid.macroF1 };
     } finally {
       data.dispose();
     }
@@ -69,7 +84,32 @@ async function run(a: TrainingWords & Values<typeof options>): Promise<number> {
     // Stopped while images were still being decoded: nothing was trained, nothing is lost.
     if (stopping.code === undefined || (error as Error).name !== 'AbortError') throw error;
     if (!a.json) say(closing(null, undefined));
+    return undefined;
   }
+}
+
+async function run(a: TrainArguments): Promise<number> {
+  const progress = new Progress();
+  using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
+  const desk = { progress, stopping };
+  const plan = await planTraining(a);
+  const list = repetitions(plan.settings);
+  const out = a.out ?? freshFolder(plan.arch);
+  if (list.length === 0) {
+    await trainOnce(a, plan, out, desk);
+    return stopping.code ?? EXIT.ok;
+  }
+  const all = await trainAll({
+    list,
+    out,
+    stopped: () => stopping.code !== undefined,
+    next: ({ name }, folder) => {
+      if (a.json) process.stdout.write(`${JSON.stringify({ event: 'repetition', name, out: folder })}\n`);
+      if (!a.quiet) progress.line(`${name} of ${list.length}: ${folder}`);
+    },
+    train: (part, folder) => trainOnce(a, plan, folder, desk, part),
+  });
+  if (all) process.stdout.write(a.json ? `${JSON.stringify(all)}\n` : repeatsTable(all));
   return stopping.code ?? EXIT.ok;
 }
 

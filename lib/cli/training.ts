@@ -44,13 +44,19 @@ export interface Opened {
 export interface Planned {
   readonly arch: string;
   readonly seed: number;
+  /** all that was asked for and is not left to whoever has its default */
+  readonly settings: RunSettings;
   /** without what only some commands have: folder, hooks, signal */
   readonly options: TrainerOptions;
   /**
    * Decoding goes on in the background; the data is the caller's to dispose.
-   * @param seed of the split and of scenes, where it is not the one asked for
+   * @param other seed of the split and of scenes, or fold from 1, where it is not the one asked for
    */
-  open(show: (event: TrainEvent) => void, signal: AbortSignal, seed?: number): Promise<Opened>;
+  open(
+    show: (event: TrainEvent) => void,
+    signal: AbortSignal,
+    other?: Pick<RunSettings, 'seed' | 'fold'>,
+  ): Promise<Opened>;
 }
 
 /**
@@ -78,12 +84,24 @@ export async function planTraining(words: TrainingWords): Promise<Planned> {
   return {
     arch,
     seed,
+    settings,
     options,
-    async open(show, signal, ofSplit = seed) {
-      const data = await openImages({ ...settings, seed: ofSplit }, size, show, signal);
+    async open(show, signal, other = {}) {
+      const data = await openImages({ ...settings, seed, ...other }, size, show, signal);
       const model = createModel(arch, { ...network, numClasses: data.classes.length });
       const from = around.data === undefined ? {} : { data: path.resolve(around.data) };
-      return { data, model, config: { ...around, ...from, arch, size, about: { model: model.options } } };
+      return {
+        data,
+        model,
+        config: {
+          ...around,
+          ...from,
+          ...(other.fold && { fold: other.fold }),
+          arch,
+          size,
+          about: { model: model.options },
+        },
+      };
     },
   };
 }
@@ -97,9 +115,9 @@ async function openImages(
   const since = performance.now();
   const onProgress = ({ done, total }: { done: number; total: number }): void =>
     show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
-  const { data, valSplit, seed, split, group, skipBad, allowDamaged, maxPixels } = settings;
+  const { data, valSplit, seed, split, group, folds, fold = 1, skipBad, allowDamaged, maxPixels } = settings;
   const rule = group === undefined ? undefined : groupRule(group);
-  const dividing = { valSplit, seed, ...given({ split, group: rule }) };
+  const dividing = { valSplit, seed, ...given({ split, group: rule }), ...(folds && { folds, fold: fold - 1 }) };
   if (data === undefined) {
     const { syntheticScenes } = await import('../data/sources/synthetic.js');
     return syntheticScenes({ size, perClass: DEMO_PER_CLASS, ...dividing, onProgress, signal });
