@@ -129,6 +129,7 @@ export type { Finding, FindingKind } from './audit/finding.js';
 export type { Leakage, SplitLeakage } from './audit/leakage.js';
 export type { OrderShare } from './audit/neighbours.js';
 export { Trainer } from './train/trainer.js';
+export { findRate, type RateCurve, type RateFinderOptions } from './train/rate-finder.js';
 export type { TrainResult } from './train/result.js';
 export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';
 export type { Settings } from './train/settings.js';

@@ -16,6 +16,7 @@ const EPILOGUE = [
 const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   audit: () => import('./audit.js'),
   train: () => import('./train.js'),
+  'lr-find': () => import('./lr-find.js'),
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),
   summary: () => import('./summary.js'),
