@@ -140,3 +140,4 @@ export type { SaveEvery } from './train/interval.js';
 export type { Best, Position, Snapshot, TrainingState } from './train/state.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';
 export { htmlReport, type HtmlReportOptions } from './report/html/hook.js';
+export { tensorboard, type TensorBoardOptions } from './report/tensorboard/hook.js';

@@ -1,8 +1,10 @@
 // `mnv2-torch train`: options to Trainer, events to bars or NDJSON. The training itself is train/trainer.ts.
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from '../errors.js';
+import { closingText, colourful, LastAnswers, type Closing } from '../report/closing.js';
 import { htmlReport } from '../report/html/hook.js';
+import { tensorboard } from '../report/tensorboard/hook.js';
 import { Progress, showTraining } from '../report/progress.js';
 import { repeatsTable } from '../report/repeats.js';
 import type { TrainEvent } from '../train/events.js';
@@ -18,6 +20,7 @@ const options = {
   ...trainingOptions,
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
   noReport: flag({ describe: 'no report.html in the run folder' }),
+  tensorboard: flag({ describe: "TensorBoard's event files in the run folder" }),
   json: flag({ describe: 'events as NDJSON on stdout' }),
   quiet: flag({ describe: 'no progress' }),
 };
@@ -35,21 +38,6 @@ function freshFolder(arch: string): string {
   return path.join('runs', `${stamp}-${arch}`);
 }
 
-/** What a person reads at the end; `null` where nothing was trained. */
-function closing(event: TrainEvent | null, report: string | undefined): string {
-  if (event?.event === 'done') {
-    const { best, checkpoint, seconds } = event;
-    return (
-      `best validation accuracy ${(100 * best.accuracy).toFixed(1)}% in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n` +
-      `saved ${checkpoint}\n${report !== undefined && existsSync(report) ? `look at ${report}\n` : ''}` +
-      `classify with: mnv2-torch predict ${checkpoint} <images...>\n`
-    );
-  }
-  const { epoch = 0, checkpoint = null } = event?.event === 'stopped' ? event : {};
-  if (checkpoint === null) return 'stopped before the first step; nothing was trained\n';
-  return `stopped ${epoch === 0 ? 'in the first epoch, before it was validated' : `after epoch ${epoch}`}; saved ${checkpoint}\n`;
-}
-
 /** One training, or one of several (`part`), whose figures are told together. */
 async function trainOnce(
   a: TrainArguments,
@@ -60,14 +48,27 @@ async function trainOnce(
 ): Promise<Figures | undefined> {
   const draw = a.quiet ? (): void => {} : showTraining(progress);
   const say = (text: string): void => void process.stdout.write(text);
+  const answers = new LastAnswers();
+  const close = (event: Closing['event']): void => {
+    if (a.json) return;
+    const written = report !== undefined && statSync(report, { throwIfNoEntry: false })?.isFile() ? report : undefined;
+    const { history } = answers;
+    const colours = colourful(process.stdout);
+    say(closingText({ event, history, evaluation: answers.evaluation(), report: written, colours }));
+  };
   const show = (event: TrainEvent): void => {
     draw(event);
     // Steps are for bars; everything that stays true is an event.
     if (a.json && event.event !== 'progress') say(`${JSON.stringify(event)}\n`);
-    if (!a.json && (event.event === 'stopped' || (event.event === 'done' && !part))) say(closing(event, report));
+    if (event.event === 'stopped' || (event.event === 'done' && !part)) close(event);
   };
   const report = a.noReport ? undefined : path.join(out, 'report.html');
-  const hooks = report === undefined ? [] : [htmlReport({ file: report })];
+  const warn = (message: string): void => progress.line(message);
+  const hooks = [
+    answers,
+    ...(report === undefined ? [] : [htmlReport({ file: report, warn })]),
+    ...(a.tensorboard ? [tensorboard({ warn })] : []),
+  ];
   await RunFolder.check(out);
   try {
     const { data, model, config } = await plan.open(draw, stopping.signal, part?.other);
@@ -83,7 +84,7 @@ async function trainOnce(
   } catch (error) {
     // Stopped while images were still being decoded: nothing was trained, nothing is lost.
     if (stopping.code === undefined || (error as Error).name !== 'AbortError') throw error;
-    if (!a.json) say(closing(null, undefined));
+    close(null);
     return undefined;
   }
 }

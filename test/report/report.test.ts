@@ -103,11 +103,14 @@ test('a file is written whole: nothing beside it stays, a folder in its place is
 
 describe('a training', () => {
   const head = (): Sequential => new Sequential(new Flatten(), new Linear(3 * 32 * 32, 21));
-  test('goes on when its report cannot be written, to the same weights', async () => {
+  test('goes on when its report cannot be written, to the same weights, and says so', async () => {
     const options = { epochs: 2, lr: 1e-3, seed: 1 };
     const without = await new Trainer(head(), data, options).fit();
-    const hooks = [htmlReport({ file: at('nowhere', 'report.html') })];
+    const warned: string[] = [];
+    const warn = (message: string): void => void warned.push(message);
+    const hooks = [htmlReport({ file: at('nowhere', 'report.html'), warn })];
     const result = await new Trainer(head(), data, { ...options, hooks }).fit();
+    expect(warned).toEqual([expect.stringMatching(/^the report was not written: cannot write .*nowhere/)]);
     expect(await result.weights.get()).toEqual(await without.weights.get());
     result.dispose();
     without.dispose();
@@ -132,7 +135,7 @@ describe('a training', () => {
   test('its figures are those of the best epoch, its maps those of the weights that are kept', async () => {
     const file = at('best.html');
     const model = MobileNetV2({ numClasses: 21, widthMult: 0.25 });
-    const result = await new Trainer(model, data, { epochs: 3, batchSize: 16, hooks: [htmlReport({ file })] }).fit();
+    const result = await new Trainer(model, data, { epochs: 2, batchSize: 32, hooks: [htmlReport({ file })] }).fit();
     const page = fs.readFileSync(file, 'utf8');
     expect(page).toContain(`Of the validation images, after epoch ${result.best!.epoch}.`);
     expect(page).toContain(`<strong>${(100 * result.best!.accuracy).toFixed(1)}%</strong>`);

@@ -2,14 +2,10 @@
 import path from 'node:path';
 import type { Dataset } from '../../data/dataset.js';
 import type { Split } from '../../data/split.js';
-import { UsageError } from '../../errors.js';
-import { ActivationMaps } from '../../infer/cam.js';
 import type { Evaluation } from '../../infer/evaluate.js';
 import { onEngine } from '../../infer/trained.js';
 import type { CompleteCheckpoint } from '../../weights/checkpoint.js';
-import type { Weights } from '../../engine/weights.js';
-import type { Module } from '../../nn/module.js';
-import type { Preprocess } from '../../weights/preprocess.js';
+import { mapsOf } from '../answers.js';
 import { fingerprint, notesOf, partsOf, settingLines } from './facts.js';
 import { renderPage } from './page.js';
 import { Album } from './pictures.js';
@@ -28,16 +24,6 @@ export interface EvaluationReport {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly timings: readonly { readonly what: string; readonly seconds: number }[];
   readonly device: string;
-}
-
-/** Activation maps, or undefined for a network that has none. */
-export function mapsOf(model: Module, preprocess: Preprocess, weights: Weights): ActivationMaps | undefined {
-  try {
-    return new ActivationMaps(model, preprocess, weights);
-  } catch (error) {
-    if (error instanceof UsageError) return undefined;
-    throw error;
-  }
 }
 
 /**

@@ -1,23 +1,22 @@
 // htmlReport: the report of a training, as a hook that writes it again while the training goes on.
 import path from 'node:path';
-import { evaluationOf } from '../../infer/evaluate.js';
-import { judge } from '../../infer/judged.js';
 import { UsageError } from '../../errors.js';
 import { architectureOf } from '../../models/registry.js';
 import type { EpochEvent } from '../../train/events.js';
 import type { Beginning, Ending, Hook, Outputs } from '../../train/hooks/hook.js';
-import type { Snapshot, TrainingState } from '../../train/state.js';
+import type { TrainingState } from '../../train/state.js';
+import { Answers } from '../answers.js';
 import type { Pictures, Report } from './data.js';
-import { mapsOf } from './evaluation-report.js';
 import { fingerprint, notesOf, partsOf, settingLines } from './facts.js';
 import { renderPage } from './page.js';
-import { Album } from './pictures.js';
 import { writeWhole } from '../whole-file.js';
 
 /** What a report hook may be told. */
 export interface HtmlReportOptions {
   /** default: report.html in the run folder */
   file?: string;
+  /** hears, once, that it cannot be written and why (default: a warning of the process) */
+  warn?: (message: string) => void;
 }
 
 /** Seconds between two writings at least, and the share of a training's time that writing may take. */
@@ -40,27 +39,21 @@ const NONE: Pictures = { thumbnails: new Map(), large: new Map(), exact: undefin
  * console.log(readFileSync(file, 'utf8').includes('id="confusion"')); // true
  */
 export function htmlReport(options: HtmlReportOptions = {}): Hook {
-  return new HtmlReport(options.file);
-}
-
-/** The answers a report shows, and the weights that gave them. */
-interface Shown {
-  epoch: number;
-  outputs: Outputs;
-  snapshot: Snapshot | undefined;
+  return new HtmlReport(options.file, options.warn);
 }
 
 class HtmlReport implements Hook {
   #file = '';
   #beginning: Beginning | undefined;
-  #album: Album | undefined;
+  #answers: Answers | undefined;
   #fingerprint = '';
-  #shown: Shown | undefined;
-  #pictures: { of: Shown; pictures: Pictures } | undefined;
   #next = 0;
   #warned = false;
 
-  constructor(private readonly asked: string | undefined) {}
+  constructor(
+    private readonly asked: string | undefined,
+    private readonly warn = (message: string): void => process.emitWarning(message),
+  ) {}
 
   async began(_state: TrainingState, beginning: Beginning): Promise<void> {
     const file = this.asked ?? (beginning.out === undefined ? undefined : path.join(beginning.out, 'report.html'));
@@ -70,16 +63,13 @@ class HtmlReport implements Hook {
       );
     this.#file = file;
     this.#beginning = beginning;
-    this.#album = new Album(beginning.data.store);
+    this.#answers = new Answers(beginning);
     this.#fingerprint = await fingerprint(beginning.data);
     this.#next = performance.now() + 1000 * EVERY;
   }
 
   async epochEnded(state: TrainingState, event: EpochEvent, outputs: Outputs): Promise<void> {
-    // The best epoch's answers; where its answers are not known, those of the newest.
-    const isBest = state.best?.epoch === event.epoch;
-    if (isBest || this.#shown === undefined || this.#shown.epoch !== state.best?.epoch)
-      this.#shown = { epoch: event.epoch, outputs, snapshot: isBest ? state.best : state.last };
+    this.#answers!.hear(state, event, outputs);
     if (performance.now() >= this.#next) await this.#write(state, 'running');
   }
 
@@ -92,7 +82,7 @@ class HtmlReport implements Hook {
     try {
       await writeWhole(this.#file, renderPage(await this.#report(state, how)));
     } catch (error) {
-      if (!this.#warned) process.emitWarning(`the report was not written: ${(error as Error).message}`);
+      if (!this.#warned) this.warn(`the report was not written: ${(error as Error).message}`);
       this.#warned = true;
     }
     const took = performance.now() - since;
@@ -102,8 +92,8 @@ class HtmlReport implements Hook {
   async #report(state: TrainingState, how: NonNullable<Report['training']>['state']): Promise<Report> {
     const { data, split, settings, model, out } = this.#beginning!;
     const { classes, files, labels } = data;
-    const shown = this.#shown;
-    const evaluation = shown && evaluationOf(classes, judge(shown.outputs, labels, classes.length));
+    const answers = this.#answers!;
+    const evaluation = answers.evaluation();
     const arch = architectureOf(model)?.name ?? model.constructor.name;
     const from = typeof settings['data'] === 'string' ? ` on ${path.basename(settings['data'])}` : '';
     return {
@@ -119,34 +109,14 @@ class HtmlReport implements Hook {
       },
       parts: partsOf(split, labels, classes.length),
       ...(evaluation && { evaluation }),
-      judgedOn: shown ? `the validation images, after epoch ${shown.epoch}` : '',
-      pictures: shown && evaluation ? await this.#picturesOf(state, shown, evaluation) : NONE,
+      judgedOn: `the validation images, after epoch ${answers.epoch}`,
+      pictures: evaluation ? await answers.pictures(state, evaluation) : NONE,
       timings: timingsOf(state.history),
       settings: settingLines(settings),
       fingerprint: this.#fingerprint,
       notes: notesOf(data),
       written: new Date(),
     };
-  }
-
-  /** Made once for the answers they belong to. The maps are those of the weights that gave the answers. */
-  async #picturesOf(
-    state: TrainingState,
-    shown: Shown,
-    evaluation: NonNullable<Report['evaluation']>,
-  ): Promise<Pictures> {
-    if (this.#pictures?.of === shown) return this.#pictures.pictures;
-    const { model, preprocess } = this.#beginning!;
-    using weights = await state.weights.copy();
-    if (shown.snapshot) await weights.set([...shown.snapshot.tensors].map(([name, value]) => ({ name, ...value })));
-    const maps = mapsOf(model, preprocess, weights);
-    try {
-      const pictures = await this.#album!.of(evaluation, maps);
-      this.#pictures = { of: shown, pictures };
-      return pictures;
-    } finally {
-      maps?.dispose();
-    }
   }
 }
 

@@ -9,7 +9,8 @@ import { cellPictures } from './confusion.js';
 import type { Pictures, Shown } from './data.js';
 
 /** Sides, pixels. */
-const [SMALL, LARGE] = [96, 160];
+const SMALL = 96;
+export const LARGE = 160;
 /** Mistakes shown large. */
 const MOST_LARGE = 24;
 
