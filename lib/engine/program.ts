@@ -124,7 +124,8 @@ function checkLoop(options: LoopOptions): void {
     requireObject(target, `loop: into.${name}`, '{ store, offset? }');
     requireInstance(target.store, RowStore, `loop: into.${name}.store`);
   }
-  const { lr, onProgress, signal } = options;
+  const { lr, onProgress, signal, mix } = options;
+  if (mix !== undefined) requireObject(mix, 'loop: mix', '{ mixup?, cutmix? }');
   if (lr !== undefined && typeof lr !== 'number' && !isTypedArray(lr, 'Float64Array'))
     throw new UsageError(`loop: lr: expected a number or a Float64Array, got ${shown(lr)}`);
   if (onProgress !== undefined && typeof onProgress !== 'function')

@@ -209,6 +209,7 @@ test('eachStep draws an image anew in every step', async () => {
 });
 
 test('what cannot be mixed is refused', async () => {
+  await expect(mixed(0.2 as never)).rejects.toThrow(/mix: expected \{ mixup\?, cutmix\? \}, got 0.2/);
   await expect(mixed({ mixup: -1 })).rejects.toThrow(/mix.mixup: expected a number from 0 to 100/);
   using program = compile({ target: mul(input('target', [-1, 3]), constant(1)) });
   const bind = { target: { targets: labels, classes: 3 } };

@@ -312,7 +312,7 @@ onGpu('batches made on the device', () => {
     return out;
   };
   test.each(
-    (['none', 'aerial', 'strong'] as const).flatMap((preset) =>
+    (['none', 'photo', 'aerial', 'strong'] as const).flatMap((preset) =>
       (['fp32', 'bf16'] as const).map((precision) => [preset, precision] as const),
     ),
   )('augmentation %s, %s: as the CPU makes them of the same seeds', async (preset, precision) => {
@@ -331,6 +331,32 @@ onGpu('batches made on the device', () => {
       });
       expect(off(rows['y']!.data, expected(store, order, options))).toBeLessThan(precision === 'bf16' ? 8e-3 : 1e-3);
     }
+    store.dispose();
+  });
+  test.each(['fp32', 'bf16'] as const)('mixtures and their targets, %s: as the CPU makes them', async (precision) => {
+    const store = filled(40);
+    const order = Int32Array.from({ length: 37 }, (_, i) => (i * 13) % 40);
+    const mixed = async (engine: Engine) => {
+      const y = t.mul(t.input('image', [-1, 3, height, width]), t.constant(1));
+      const target = t.mul(t.input('target', [-1, 5]), t.constant(1));
+      using program = t.compile({ y, target }, { engine, precision });
+      const truth = BigInt64Array.from({ length: 40 }, (_, i) => BigInt(i % 5));
+      using labels = await t.RowStore.from(engine, truth, [40], 'int64');
+      const { rows } = await program.loop({
+        order,
+        batchSize: 8,
+        bind: { image: { images: store, ...scaling }, target: { targets: labels, classes: 5 } },
+        rows: ['y', 'target'],
+        seed: 4,
+        mix: { mixup: 0.5, cutmix: 1 },
+      });
+      return rows;
+    };
+    using engine = gpu();
+    using host = new t.Engine({ device: 'cpu' });
+    const [got, wanted] = [await mixed(engine), await mixed(host)];
+    expect(off(got['y']!.data, wanted['y']!.data)).toBeLessThan(precision === 'bf16' ? 2e-2 : 1e-5);
+    expect(off(got['target']!.data, wanted['target']!.data)).toBeLessThan(precision === 'bf16' ? 1e-2 : 1e-6);
     store.dispose();
   });
   test('a store is taken as it fills, sees later changes, and is freed with its owner', async () => {
