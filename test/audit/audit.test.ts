@@ -75,17 +75,19 @@ describe('copies', () => {
     for (const name of NAMES)
       for (let i = 0; i < 4; i++) await write(scene(name, 100 + i).png(), 'given', 'val', name, `${i}.png`);
     fs.copyFileSync(at('plain', 'beach', 'beach4.png'), at('given', 'val', 'beach', 'beach4.png'));
-    fs.copyFileSync(at('plain', 'river', 'river2.png'), at('given', 'train', 'harbor', 'again.png'));
+    fs.copyFileSync(at('plain', 'river', 'river2.png'), at('given', 'train', 'harbor', 'a<b>&.png'));
     const report = await look('given');
     expect(report.duplicates).toEqual([
       { files: ['train/beach/beach4.png', 'val/beach/beach4.png'], contradiction: false, leak: true },
-      { files: ['train/harbor/again.png', 'train/river/river2.png'], contradiction: true, leak: false },
+      { files: ['train/harbor/a<b>&.png', 'train/river/river2.png'], contradiction: true, leak: false },
     ]);
     expect(report.split).toMatchObject({ train: 37, val: 13 });
     expect(of(report, 'leak')).toMatchObject([{ files: ['train/beach/beach4.png', 'val/beach/beach4.png'] }]);
     const page = await auditPage(report);
     expect(page.match(/<img src="data:image\/jpeg;base64,/g)).toHaveLength(4);
     expect(page).toContain('trained on and held back');
+    expect(page).toContain('train/harbor/a&lt;b&gt;&amp;.png');
+    expect(page).not.toContain('a<b>');
   });
   test('poses: how a picture lies is told by the name, for all eight', async () => {
     const store = new ImageStore({ count: 9, height: 64, width: 64, channels: 3 });
@@ -137,7 +139,8 @@ test('what a folder may suffer from: each is a finding, once', async () => {
   const { status, stdout, stderr } = cli(['audit', at('ill'), '--size', '48', '--quiet']);
   expect(stderr).toBe('');
   expect(status).toBe(4);
-  for (const { text } of report.findings) expect(stdout).toContain(`- ${text}`);
+  // What a decoder says of a cut file differs with what it met before.
+  for (const { text } of report.findings) expect(stdout).toContain(`- ${text.split(' (')[0]}`);
   expect(cli(['audit', at('ill'), '--size', '48', '--skip-bad', '--quiet']).status).toBe(0);
 });
 
