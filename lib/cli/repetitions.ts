@@ -17,7 +17,16 @@ export interface Repetition {
 }
 
 /** The trainings that settings ask for; none where it is a single one. */
-export function repetitions({ folds, fold }: RunSettings): Repetition[] {
+export function repetitions({ folds, fold, repeat, seed = 0 }: RunSettings): Repetition[] {
+  if (repeat !== undefined && folds !== undefined)
+    throw new UsageError('--repeat: expected it or --folds, got both; folds are repeated splits already');
+  if (repeat !== undefined) {
+    return Array.from({ length: repeat }, (_, i) => ({
+      name: `seed ${seed + i}`,
+      folder: `seed-${seed + i}`,
+      other: { seed: seed + i },
+    }));
+  }
   if (folds === undefined && fold !== undefined)
     throw new UsageError(`--fold ${fold}: expected --folds beside it, the number of parts`);
   if (folds === undefined) return [];

@@ -13,6 +13,8 @@ import { choice, flag, mistakes, number, setting, text as words, told, whole, ty
 import { settingsSchema, type Settings } from '../train/settings.js';
 import { MOST_SIZE } from '../weights/preprocess.js';
 
+/** More would not make an interval any narrower that a person cares about. */
+const MOST_REPEATS = 100;
 const path = words('a path');
 const GROUP = "'folder' (<class>/<group>/<image>) or a pattern with one capture group, such as 'site(\\d+)'";
 
@@ -46,6 +48,10 @@ export const runSchema = z.strictObject(
       'cross-validation: the images are cut into this many parts, and a network is trained for each that is held back',
     ),
     fold: setting(whole({ least: 1, most: MOST_FOLDS }), 'of the folds only this one, from 1'),
+    repeat: setting(
+      whole({ least: 2, most: MOST_REPEATS }),
+      'so many trainings, each with a seed and a split of its own; mean and 95% interval are told',
+    ),
     skipBad: setting(flag(), 'leave unreadable images out instead of stopping'),
     allowDamaged: setting(flag(), 'use what is left of damaged images'),
     maxPixels: setting(whole({ least: 1, most: MOST_PIXELS }), 'pixels of the largest image that is read', {

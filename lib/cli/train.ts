@@ -73,7 +73,8 @@ async function trainOnce(
   try {
     const { data, model, config } = await plan.open(draw, stopping.signal, part?.other);
     try {
-      const trainer = new Trainer(model, data, { ...plan.options, out, hooks, config, signal: stopping.signal });
+      const { seed = plan.seed } = part?.other ?? {};
+      const trainer = new Trainer(model, data, { ...plan.options, seed, out, hooks, config, signal: stopping.signal });
       using result = await trainer.fit({ onEvent: show });
       const { best, history, stopped } = result;
       if (stopped || !best) return undefined;

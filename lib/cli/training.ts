@@ -97,6 +97,7 @@ export async function planTraining(words: TrainingWords): Promise<Planned> {
           ...around,
           ...from,
           ...(other.fold && { fold: other.fold }),
+          repeat: undefined, // this is one of them
           arch,
           size,
           about: { model: model.options },

@@ -102,3 +102,22 @@ test.each([
   expect(stderr).toMatch(message);
   expect(status).toBe(2);
 });
+
+test('--repeat trains with a seed and a split each; a run’s config.json is one of them', () => {
+  const all = cli(['train', at('images'), ...SMALL, '--seed', '3', '--repeat', '2', '--out', at('repeats'), '--quiet']);
+  expect(all.stdout).toMatch(/seed 3[^]*seed 4[^]*±/);
+  expect(all.status).toBe(0);
+  const config = (seed: number): Record<string, unknown> => read('repeats', `seed-${seed}`, 'config.json');
+  expect(config(4)).toEqual({ ...config(3), seed: 4 });
+  expect(config(3)).not.toHaveProperty('repeat');
+  expect(read<SplitJson>('repeats', 'seed-3', 'split.json').val).not.toEqual(
+    read<SplitJson>('repeats', 'seed-4', 'split.json').val,
+  );
+  // One of them by itself is the same training.
+  const one = cli(['train', at('images'), ...SMALL, '--seed', '4', '--out', at('one'), '--quiet']);
+  expect(one.status).toBe(0);
+  const best = (...folder: string[]): Buffer => fs.readFileSync(path.join(at(...folder), 'best.safetensors'));
+  expect(best('one').equals(best('repeats', 'seed-4'))).toBe(true);
+  const both = cli(['train', at('images'), '--repeat', '2', '--folds', '2']);
+  expect([both.status, both.stderr]).toEqual([2, expect.stringContaining('--repeat: expected it or --folds')]);
+});
