@@ -24,6 +24,8 @@ export interface Dataset {
   readonly damaged: readonly BadFile[];
   /** what a user should know of how the data was understood, a sentence each (known once `ready`) */
   readonly notes: readonly string[];
+  /** seconds that decoding took, other work beside it; absent where nothing was decoded (known once `ready`) */
+  readonly decodeSeconds?: number | undefined;
   /** resolves when rows 0 .. count - 1 hold their pixels */
   packed(count: number): Promise<void>;
   /** resolves when every row does, with the split; rejects with a DataError that lists all bad files */

@@ -116,6 +116,7 @@ export class PackedImages implements Dataset {
   readonly notes: string[];
   readonly skipped: BadFile[] = [];
   readonly damaged: BadFile[] = [];
+  decodeSeconds: number | undefined;
   readonly #source: PackSource;
   readonly #options: PackOptions;
   readonly #place: Place;
@@ -165,8 +166,10 @@ export class PackedImages implements Dataset {
       return this.#judge([], full.damaged);
     }
     let bad: Awaited<ReturnType<PackedImages['decodeAll']>>;
+    const since = performance.now();
     try {
       bad = await this.decodeAll();
+      this.decodeSeconds = (performance.now() - since) / 1000;
     } catch (error) {
       await this.#place.drop();
       throw error;

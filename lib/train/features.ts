@@ -46,6 +46,8 @@ export class FrozenFeatures {
   readonly #stores: Record<string, RowStore> = {};
   readonly #program;
   readonly #batch: number;
+  /** spent computing so far */
+  seconds = 0;
 
   constructor(private readonly options: FeatureOptions) {
     const { prefix, weights, precision, count, views } = options;
@@ -89,13 +91,14 @@ export class FrozenFeatures {
     for (let at = 0; at < order.length; at += size) {
       const chunk = order.subarray(at, at + size);
       if (signal?.aborted) return false;
-      const { stopped } = await this.#program.loop({
+      const { stopped, seconds } = await this.#program.loop({
         order: chunk,
         batchSize: this.#batch,
         bind: { image: bind },
         into,
         ...(signal && { signal }),
       });
+      this.seconds += seconds;
       if (stopped) return false;
       onChunk(chunk.length);
     }

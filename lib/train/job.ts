@@ -68,7 +68,10 @@ export class Job {
     if (!prepared) return;
     const { preprocess, out } = recipe;
     const settings = configOf(recipe, data.classes);
-    const beginning = { model, data, split: prepared.split, settings, preprocess, out };
+    const { split, prefixSeconds: prefix } = prepared;
+    const { decodeSeconds: decode } = data;
+    const seconds = { ...(decode !== undefined && { decode }), ...(prefix !== undefined && { prefix }) };
+    const beginning = { model, data, split, settings, preprocess, seconds, out };
     for (const hook of this.#hooks) await hook.began?.(this.state, beginning);
     while (this.state.epoch < recipe.epochs && !stop.aborted) yield this.state.epoch + 1;
   }

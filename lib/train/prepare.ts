@@ -31,6 +31,8 @@ export interface Prepared {
   readonly mix: Mix | undefined;
   /** images a step of validation: more than in training where only cached features are read */
   readonly validBatch: number;
+  /** seconds the frozen part took over all images; undefined where nothing is kept of it */
+  readonly prefixSeconds: number | undefined;
   /** what feeds the programs in an epoch (counted from 1) */
   bind(phase: 'train' | 'valid', epoch: number): Record<string, Binding>;
   /** Frees programs, features and labels; the weights and their engine go on. */
@@ -161,6 +163,7 @@ export async function prepare(
     stepsPerEpoch: Math.ceil(train.length / recipe.batchSize),
     mix: mixed ? { mixup, cutmix } : undefined,
     validBatch: Math.max(recipe.batchSize, features ? 256 : 16),
+    prefixSeconds: features?.seconds,
     bind(phase, epoch): Record<string, Binding> {
       const training = phase === 'train';
       const image = pixels(epoch, training ? augment : undefined);

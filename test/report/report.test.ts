@@ -137,6 +137,10 @@ describe('a training', () => {
     const model = MobileNetV2({ numClasses: 21, widthMult: 0.25 });
     const result = await new Trainer(model, data, { epochs: 2, batchSize: 32, hooks: [htmlReport({ file })] }).fit();
     const page = fs.readFileSync(file, 'utf8');
+    // 84 images were decoded and nothing is frozen; steps are those of the epochs.
+    expect(page.replace(/\s+/g, ' ')).toMatch(/decoding<\/th> ?<td>[\d.]+ m?s <small>84 images/);
+    expect(page).not.toContain('frozen part');
+    expect(page).toContain('training, a step');
     expect(page).toContain(`Of the validation images, after epoch ${result.best!.epoch}.`);
     expect(page).toContain(`<strong>${(100 * result.best!.accuracy).toFixed(1)}%</strong>`);
     result.dispose();

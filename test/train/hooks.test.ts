@@ -61,7 +61,11 @@ test('a hook hears in order, with and without a run folder', async () => {
     expect(hook.heard).toEqual(['began 0', 'epoch 1', 'epoch 2', 'done']);
     const { settings, out: folder, split } = hook.beginning!;
     expect(folder).toBe(out);
-    expect(JSON.parse(JSON.stringify(settings))).toMatchObject({ epochs: 2, seed: 3, classes: data.classes });
+    expect(JSON.parse(JSON.stringify(settings))).toMatchObject({
+      epochs: 2,
+      seed: 3,
+      about: { classes: data.classes },
+    });
     expect(settings).not.toHaveProperty('hooks');
     expect(split).toEqual(await data.ready());
   }

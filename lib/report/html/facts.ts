@@ -59,6 +59,7 @@ const simple = (value: unknown): string =>
 /** Settings as lines; the classes are shown elsewhere. */
 export function settingLines(settings: Readonly<Record<string, unknown>>): [string, string][] {
   return Object.entries(settings)
-    .filter(([name, value]) => name !== 'classes' && value !== undefined)
-    .map(([name, value]) => [name, simple(value)]);
+    .filter(([name, value]) => name !== 'classes' && name !== 'about' && value !== undefined)
+    .map(([name, value]): [string, string] => [name, simple(value)])
+    .concat(settings['about'] ? settingLines(settings['about'] as Record<string, unknown>) : []);
 }

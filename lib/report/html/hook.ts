@@ -111,13 +111,22 @@ class HtmlReport implements Hook {
       ...(evaluation && { evaluation }),
       judgedOn: `the validation images, after epoch ${answers.epoch}`,
       pictures: evaluation ? await answers.pictures(state, evaluation) : NONE,
-      timings: timingsOf(state.history),
+      timings: [...preparation(this.#beginning!), ...timingsOf(state.history)],
       settings: settingLines(settings),
       fingerprint: this.#fingerprint,
       notes: notesOf(data),
       written: new Date(),
     };
   }
+}
+
+/** What came before the first epoch; the frozen part follows the decoder, both at once. */
+function preparation({ seconds: { decode, prefix }, data }: Beginning): Report['timings'] {
+  const note = `${data.files.length} images`;
+  return [
+    ...(decode === undefined ? [] : [{ what: 'decoding', seconds: decode, note }]),
+    ...(prefix === undefined ? [] : [{ what: 'frozen part', seconds: prefix, note: 'its outputs are kept' }]),
+  ];
 }
 
 /** Means over epochs. */

@@ -17,6 +17,8 @@ export interface Beginning {
   readonly settings: Readonly<Record<string, unknown>>;
   /** what the model expects of pixels */
   readonly preprocess: Preprocess;
+  /** seconds: decoding, and the frozen part over all images; absent where there was nothing to do */
+  readonly seconds: { readonly decode?: number; readonly prefix?: number };
   /** the run folder, where one is written */
   readonly out: string | undefined;
 }
