@@ -126,6 +126,7 @@ export type { TestTimeAugmentation } from './infer/views.js';
 export { audit, type AuditOptions } from './audit/audit.js';
 export type { AlikeFiles, Audit, ClassCount, EqualFiles } from './audit/result.js';
 export type { Finding, FindingKind } from './audit/finding.js';
+export type { Pose } from './audit/fingerprint.js';
 export type { Leakage, SplitLeakage } from './audit/leakage.js';
 export type { OrderShare } from './audit/neighbours.js';
 export { Trainer } from './train/trainer.js';

@@ -27,6 +27,8 @@ export const POSES = [
   'mirrored and turned by 180°',
   'mirrored and turned by 270°',
 ] as const;
+/** How a picture lies beside another one; turned clockwise. */
+export type Pose = (typeof POSES)[number];
 
 /** A picture in one pose. */
 function posed(grey: Float32Array, pose: number): Float32Array {

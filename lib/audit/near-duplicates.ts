@@ -1,5 +1,5 @@
 // Pairs of pictures that are nearly the same: saved anew, made smaller, brightened, turned, mirrored.
-import { POSES, type Fingerprints } from './fingerprint.js';
+import { POSES, type Fingerprints, type Pose } from './fingerprint.js';
 
 /**
  * Signs of 63 that may differ. Measured on 1,680 aerial scenes: of copies re-encoded down to JPEG quality 30, made half as
@@ -17,8 +17,8 @@ const LIKENESS = 0.9;
 export interface NearPair {
   a: number;
   b: number;
-  /** how `b` has to be laid to look like `a`: one of POSES */
-  pose: (typeof POSES)[number];
+  /** how `b` has to be laid to look like `a` */
+  pose: Pose;
   /** signs of 63 that differ */
   distance: number;
   /** correlation of their pixels */

@@ -2,8 +2,8 @@
 import type { BadFile } from '../data/dataset.js';
 import type { SplitKind } from '../data/split-options.js';
 import type { Finding } from './finding.js';
+import type { Pose } from './fingerprint.js';
 import type { Leakage } from './leakage.js';
-import type { NearPair } from './near-duplicates.js';
 
 /** Usable images of a class. */
 export interface ClassCount {
@@ -29,7 +29,7 @@ export interface EqualFiles {
 export interface AlikeFiles {
   files: [string, string];
   /** how the second one has to be laid to look like the first, clockwise */
-  pose: NearPair['pose'];
+  pose: Pose;
   /** of 63 signs of their transforms, those that differ */
   distance: number;
   /** correlation of their pixels, up to 1 */
