@@ -73,7 +73,7 @@ export {
   type Reduction,
 } from './graph/ops.js';
 export type { MarkerName, NodeName, OpName } from './graph/op-names.js';
-export type { Attr, LoopResult } from './native/wire.js';
+export type { Attr, ImageRecipe, LoopResult } from './native/wire.js';
 export type { Uniform } from './random.js';
 export { Engine, type EngineOptions } from './engine/engine.js';
 export { ImageStore, type ImageStoreOptions } from './engine/images.js';
@@ -108,6 +108,7 @@ export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folde
 export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';
 export { augmentPreset, augmentWith, type Augment, type AugmentPreset, type AugmentSettings } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
+export type { ClassWeights } from './train/balance.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';
 export { evaluate, type EvaluateOptions, type Evaluation, type Figures } from './infer/evaluate.js';

@@ -24,6 +24,9 @@ export type Augment = NativeAugment;
 /** Settings as they are given: those left out change nothing, and `flips: false` is 'none'. */
 export type AugmentSettings = Partial<Omit<Augment, 'flips'>> & { flips?: Augment['flips'] | false };
 
+/** A name of a ready-made augmentation: see `augmentPreset`. */
+export type AugmentPreset = 'none' | 'photo' | 'aerial' | 'strong';
+
 const IDENTITY: Augment = {
   flips: 'none',
   turns: false,
@@ -40,7 +43,7 @@ const IDENTITY: Augment = {
   saturation: 0,
   erase: 0,
 };
-const PRESETS = {
+const PRESETS: Record<AugmentPreset, Augment | undefined> = {
   none: undefined,
   photo: { ...IDENTITY, flips: 'horizontal', cropMin: 0.5, brightness: 0.1, contrast: 0.1, saturation: 0.1 },
   aerial: { ...IDENTITY, flips: 'both', turns: true },
@@ -57,10 +60,8 @@ const PRESETS = {
     saturation: 0.2,
     erase: 0.25,
   },
-} satisfies Record<string, Augment | undefined>;
+};
 
-/** A name of a ready-made augmentation: see `augmentPreset`. */
-export type AugmentPreset = keyof typeof PRESETS;
 /** Names `augmentPreset` and `--augment` know. */
 export const AUGMENT_PRESETS = Object.keys(PRESETS) as AugmentPreset[];
 

@@ -1,13 +1,13 @@
 // Test-time augmentation: the symmetries an image is also asked about, and the mean of the answers.
 import { UsageError } from '../errors.js';
 
-/** Names of test-time augmentations. */
-export const TTA = ['horizontal', 'aerial'] as const;
 /**
  * Views of an image whose answers are averaged: 'horizontal', it and its mirror image, for photos; 'aerial', the eight
  * symmetries of the square, for pictures that have no "up".
  */
-export type TestTimeAugmentation = (typeof TTA)[number];
+export type TestTimeAugmentation = 'horizontal' | 'aerial';
+/** Their names. */
+export const TTA = ['horizontal', 'aerial'] as const satisfies readonly TestTimeAugmentation[];
 
 /** The views beyond the plain one, as `symmetry` of a binding. */
 function otherViews(tta: TestTimeAugmentation): readonly number[] {
