@@ -80,7 +80,15 @@ export { ImageStore, type ImageStoreOptions } from './engine/images.js';
 export { RowStore } from './engine/rows.js';
 export { NamedTensors } from './engine/state.js';
 export { Weights, type NamedData, type WeightSource } from './engine/weights.js';
-export { compile, Program, type Binding, type CompileOptions, type LoopOptions, type Mix } from './engine/program.js';
+export {
+  compile,
+  Program,
+  type Binding,
+  type CompileOptions,
+  type LoopOptions,
+  type Mix,
+  type TrainOptions,
+} from './engine/program.js';
 export { splitFrozen, type Partition } from './graph/partition.js';
 export { adam, adamw, rmsprop, sgd, type AdamOptions, type OptimizerSpec } from './engine/optimizer.js';
 export { Module, Parameter, Sequential, type ParameterKind } from './nn/module.js';

@@ -7,7 +7,7 @@ import { given } from './options.js';
 /** Architecture and options without the number of classes, which the data or another flag gives. */
 export function namedNetwork(
   flags: { arch?: Arch | undefined; width?: number | undefined; dropout?: number | undefined },
-  weights?: Checkpoint,
+  weights?: Pick<Checkpoint, 'file' | 'arch' | 'options'>,
 ): { arch: Arch; options: Omit<ModelOptions, 'numClasses'> } {
   const contradiction = (flag: string, said: unknown, has: unknown): never => {
     throw new UsageError(

@@ -9,6 +9,7 @@ import { Progress, showTraining } from '../report/progress.js';
 import { repeatsTable } from '../report/repeats.js';
 import type { TrainEvent } from '../train/events.js';
 import { RunFolder } from '../train/run-folder.js';
+import { readState } from '../train/state-file.js';
 import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
 import { flag, optionalPath, type Values } from './options.js';
@@ -18,6 +19,9 @@ import { planTraining, trainingOperands, trainingOptions, type Planned, type Tra
 
 const options = {
   ...trainingOptions,
+  resume: optionalPath({
+    describe: 'run folder of an interrupted run to go on with, under the settings it began with',
+  }),
   out: optionalPath({ describe: 'run folder (default runs/<date>-<arch>)' }),
   noReport: flag({ describe: 'no report.html in the run folder' }),
   tensorboard: flag({ describe: "TensorBoard's event files in the run folder" }),
@@ -69,12 +73,20 @@ async function trainOnce(
     ...(report === undefined ? [] : [htmlReport({ file: report, warn })]),
     ...(a.tensorboard ? [tensorboard({ warn })] : []),
   ];
-  await RunFolder.check(out);
+  if (a.resume === undefined) await RunFolder.check(out);
   try {
     const { data, model, config } = await plan.open(draw, stopping.signal, part?.other);
     try {
       const { seed = plan.seed } = part?.other ?? {};
-      const trainer = new Trainer(model, data, { ...plan.options, seed, out, hooks, config, signal: stopping.signal });
+      const trainer = new Trainer(model, data, {
+        ...plan.options,
+        seed,
+        out,
+        ...(a.resume !== undefined && { resume: a.resume }),
+        hooks,
+        config,
+        signal: stopping.signal,
+      });
       using result = await trainer.fit({ onEvent: show });
       const { best, history, stopped } = result;
       if (stopped || !best) return undefined;
@@ -94,9 +106,11 @@ async function run(a: TrainArguments): Promise<number> {
   const progress = new Progress();
   using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
   const desk = { progress, stopping };
-  const plan = await planTraining(a);
-  const list = repetitions(plan.settings);
-  const out = a.out ?? freshFolder(plan.arch);
+  const saved = a.resume === undefined ? undefined : await readState(a.resume);
+  const plan = await planTraining(a, saved);
+  // What goes on is one run, whatever it was one of.
+  const list = saved ? [] : repetitions(plan.settings);
+  const out = a.out ?? a.resume ?? freshFolder(plan.arch);
   if (list.length === 0) {
     await trainOnce(a, plan, out, desk);
     return stopping.code ?? EXIT.ok;

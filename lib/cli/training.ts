@@ -1,6 +1,7 @@
 // What commands that train have in common: from words and a config file to a network, images and the options of a
 // training. Owns no training.
 import path from 'node:path';
+import { UsageError } from '../errors.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import type { Dataset } from '../data/dataset.js';
 import { groupRule } from '../data/split-options.js';
@@ -9,6 +10,7 @@ import type { Module } from '../nn/module.js';
 import type { TrainEvent } from '../train/events.js';
 import { PRESETS } from '../train/presets.js';
 import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
+import { networkOf, type SavedState } from '../train/state-file.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
 import { namedNetwork } from './network.js';
 import { given, ofSettings, optionalPath, type Values } from './options.js';
@@ -61,20 +63,25 @@ export interface Planned {
 
 /**
  * What is typed counts before the config file, that before the preset.
+ * @param saved a run to go on with: its config.json is the config file, its network the network
  * @throws UsageError for all that can be refused before images are decoded
  */
-export async function planTraining(words: TrainingWords): Promise<Planned> {
+export async function planTraining(words: TrainingWords, saved?: SavedState): Promise<Planned> {
   const typed = Object.entries(words).filter(([key]) => key in runSchema.shape);
-  const { config: file } = words;
+  if (saved && words.config !== undefined)
+    throw new UsageError('--config: a run goes on under its own settings; leave it out beside --resume');
+  const file = saved ? path.join(path.dirname(saved.file), 'config.json') : words.config;
   const asked: RunSettings = {
     ...(file !== undefined && (await readConfig(file))),
     ...given(Object.fromEntries(typed)),
   };
-  const weights = asked.weights && asked.weights !== 'none' ? await loadCheckpoint(asked.weights) : undefined;
+  // A run that goes on has its weights; what it began with may be gone.
+  const from = saved ? words.weights : asked.weights;
+  const weights = from && from !== 'none' ? await loadCheckpoint(from) : undefined;
   const demo = asked.data === undefined && asked.preset === undefined;
   const settings = { ...IMAGES, ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
   const { training, around } = divided(settings);
-  const { arch, options: network } = namedNetwork(settings, weights);
+  const { arch, options: network } = namedNetwork(settings, saved ? networkOf(saved) : weights);
   const preset = settings.preset && PRESETS[settings.preset];
   const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
   const { device = 'auto', seed = 0 } = settings;

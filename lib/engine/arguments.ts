@@ -36,5 +36,5 @@ export function requireSignal(value: unknown, what: string): void {
 }
 
 /** Whether the value is a typed array of this name, of this realm or another. */
-export const isTypedArray = (value: unknown, name: 'Int32Array' | 'Float64Array'): boolean =>
+export const isTypedArray = (value: unknown, name: 'Int32Array' | 'Float64Array' | 'Uint8Array'): boolean =>
   ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === `[object ${name}]`;

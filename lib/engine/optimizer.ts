@@ -1,4 +1,4 @@
-// Optimizer descriptions. The update itself is native (native/state/optimizer.cc); the learning rate is an input of each step.
+// Optimizer descriptions. The update itself is native (native/state/update.h); the learning rate is an input of each step.
 import { UsageError } from '../errors.js';
 import type { OptimizerSpec } from '../native/wire.js';
 

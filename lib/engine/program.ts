@@ -9,6 +9,7 @@ import type {
   NodeSpec,
   OptimizerSpec,
   ProgramSpec,
+  TrainSpec,
   TensorData,
 } from '../native/wire.js';
 import { ImageStore } from './images.js';
@@ -20,6 +21,28 @@ import { NamedTensors } from './state.js';
 import type { Weights } from './weights.js';
 import { topological } from '../graph/order.js';
 import { evaluateWith, type Tensor } from '../graph/tensor.js';
+
+/** What a program learns, and how its parameters are updated. */
+export interface TrainOptions {
+  /** name of a scalar output */
+  loss: string;
+  /** names of the parameters that are changed to lower it */
+  parameters: readonly string[];
+  optimizer: OptimizerSpec;
+  /** factors of the learning rate, by parameter (default 1 each) */
+  rates?: Readonly<Record<string, number>>;
+  /** parameters that weight decay leaves alone (default: none) */
+  undecayed?: readonly string[];
+  /** largest norm of the whole gradient: longer ones are scaled down to it. Absent: any; else the norm is `optimizer.norm` in `state` */
+  clip?: number;
+  /** loops may gather the gradients of several batches for one update: see `LoopOptions.updates` */
+  accumulate?: boolean;
+  /**
+   * keeps running averages of parameters and float buffers: a' = d a + (1 - d) w after each update, n the number of
+   * updates, d = min(decay, (1 + n) / (10 + n)); they begin as the weights
+   */
+  average?: { decay: number; names: readonly string[] };
+}
 
 /** How a graph is made into a program. */
 export interface CompileOptions {
@@ -34,7 +57,7 @@ export interface CompileOptions {
   /** CUDA only: capture steps, and runs whose feeds have one shape, as graphs (default: on) */
   cudaGraph?: boolean;
   /** makes `run` with a learning rate, and `loop` with learning rates, update `parameters` to lower `loss` */
-  train?: { loss: string; parameters: readonly string[]; optimizer: OptimizerSpec };
+  train?: TrainOptions;
 }
 
 /** How a loop fills an input. */
@@ -81,6 +104,11 @@ export interface LoopOptions {
   bind: Record<string, Binding>;
   /** learning rate of each step, or one for all; absent: nothing is updated */
   lr?: number | Float64Array;
+  /**
+   * 0 where a step's gradients are gathered for the next update, else 1; default: every step updates. An update takes
+   * the mean over the images since the last one, as one large batch would, at its own step's rate
+   */
+  updates?: Uint8Array;
   /** steps taken before this loop: seeds dropout together with `seed` (default 0) */
   firstStep?: number;
   /** of dropout and of `mix` (default 0) */
@@ -106,6 +134,29 @@ export interface LoopOptions {
   progressMs?: number;
 }
 
+/** The addon looks at names and types; here, at ranges. */
+function trainSpec(train: TrainOptions): TrainSpec {
+  const { loss, parameters, optimizer, rates = {}, undecayed = [], clip, accumulate = false, average } = train;
+  const refuse = (what: string, expected: string, got: unknown): never => {
+    throw new UsageError(`compile: train.${what}: expected ${expected}, got ${shown(got)}`);
+  };
+  for (const [name, rate] of Object.entries(rates))
+    if (!(rate >= 0 && rate < Infinity)) refuse(`rates.${name}`, 'a factor of at least 0', rate);
+  if (clip !== undefined && !(clip > 0 && clip < Infinity)) refuse('clip', 'a norm above 0', clip);
+  if (average && !(average.decay > 0 && average.decay < 1))
+    refuse('average.decay', 'a number in (0, 1)', average.decay);
+  return {
+    loss,
+    parameters: [...parameters],
+    optimizer,
+    rates: { ...rates },
+    undecayed: [...undecayed],
+    clip: clip ?? 0,
+    accumulate,
+    ...(average && { average: { decay: average.decay, names: [...average.names] } }),
+  };
+}
+
 /** Refuses what the types of LoopOptions already do, for callers without types; the addon looks at the numbers. */
 function checkLoop(options: LoopOptions): void {
   requireObject(options, 'loop', '{ order, batchSize, bind, ... }');
@@ -128,6 +179,8 @@ function checkLoop(options: LoopOptions): void {
   if (mix !== undefined) requireObject(mix, 'loop: mix', '{ mixup?, cutmix? }');
   if (lr !== undefined && typeof lr !== 'number' && !isTypedArray(lr, 'Float64Array'))
     throw new UsageError(`loop: lr: expected a number or a Float64Array, got ${shown(lr)}`);
+  if (options.updates !== undefined && !isTypedArray(options.updates, 'Uint8Array'))
+    throw new UsageError(`loop: updates: expected a Uint8Array, got ${shown(options.updates)}`);
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw new UsageError(`loop: onProgress: expected a function, got ${shown(onProgress)}`);
   requireSignal(signal, 'loop: signal');
@@ -211,7 +264,9 @@ export class Program {
   /**
    * What a training program remembers from step to step besides the weights: `optimizer.<parameter>.<slot>` (sgd and
    * rmsprop: `momentum`, where it is above 0; rmsprop: `squareAverage`; adam, adamw: `firstMoment`, `secondMoment`),
-   * zeros before the first step, and `optimizer.updates`, their number. Written to a program compiled alike, with the
+   * zeros before the first step, and `optimizer.updates`, their number. With `accumulate` also
+   * `optimizer.<parameter>.gathered` and `optimizer.images`, with `clip` `optimizer.norm`, with `average` `ema.<name>`,
+   * zeros before the first update. Written to a program compiled alike, with the
    * same weights, its next step is bit for bit the one this program would have taken. Empty without `train`.
    */
   readonly state: NamedTensors;
@@ -228,7 +283,7 @@ export class Program {
     const { nodes, names, inputs } = flatten(outputs);
     this.inputs = inputs;
     const spec: ProgramSpec = { nodes, names, outputs: Object.keys(outputs), precision, fuse, cudaGraph };
-    if (train) spec.train = { loss: train.loss, parameters: [...train.parameters], optimizer: train.optimizer };
+    if (train) spec.train = trainSpec(train);
     const store = weights?.native ?? checked(() => new (native().NamedTensors)(this.engine.native));
     this.#native = checked(() => new (native().Program)(this.engine.native, store, spec));
     this.state = new NamedTensors(this.engine, this.#native.state);
@@ -272,7 +327,7 @@ export class Program {
     const into: Record<string, { store: RowStore['native']; offset: number }> = {};
     for (const [name, { store, offset = 0 }] of Object.entries(options.into ?? {}))
       into[name] = { store: store.native, offset };
-    const { finite, firstStep = 0, seed = 0, rows = [], progressMs = 100, mix } = options;
+    const { finite, updates, firstStep = 0, seed = 0, rows = [], progressMs = 100, mix } = options;
     const cancel = (): void => job.cancel();
     let thrown: { error: unknown } | undefined;
     const progress =
@@ -292,6 +347,7 @@ export class Program {
         {
           ...spec,
           ...(lr && { lr }),
+          ...(updates && { updates }),
           ...(mix && { mix: { mixup: mix.mixup ?? 0, cutmix: mix.cutmix ?? 0 } }),
           ...(finite !== undefined && { finite }),
         },

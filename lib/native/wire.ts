@@ -32,6 +32,25 @@ export type OptimizerSpec =
   | { kind: 'adam' | 'adamw'; beta1: number; beta2: number; eps: number; weightDecay: number }
   | { kind: 'rmsprop'; alpha: number; eps: number; momentum: number; weightDecay: number; epsInsideSqrt: boolean };
 
+/** What a program learns, and how. */
+export interface TrainSpec {
+  /** a scalar output */
+  loss: string;
+  /** names of what is changed to lower it */
+  parameters: string[];
+  optimizer: OptimizerSpec;
+  /** factor of the learning rate, by parameter; 1 where none is named */
+  rates: Record<string, number>;
+  /** parameters that weight decay leaves alone */
+  undecayed: string[];
+  /** largest norm of the whole gradient; 0: any */
+  clip: number;
+  /** the gradients of several batches may make one update */
+  accumulate: boolean;
+  /** running averages of these, under `ema.<name>` in the program's state */
+  average?: { decay: number; names: string[] };
+}
+
 export interface ProgramSpec {
   nodes: NodeSpec[];
   /** every name a run may fetch -> node index */
@@ -43,7 +62,7 @@ export interface ProgramSpec {
   fuse: boolean;
   /** capture training and inference steps as CUDA graphs where the device allows */
   cudaGraph: boolean;
-  train?: { loss: string; parameters: string[]; optimizer: OptimizerSpec };
+  train?: TrainSpec;
 }
 
 /** What is done to an image on its way into a batch. */
@@ -89,6 +108,8 @@ export interface LoopSpec {
   bind: Record<string, BindingSpec>;
   /** learning rate of each step; absent: no update (evaluation) */
   lr?: Float64Array;
+  /** 0 where a step's gradients are gathered for a later one's update; absent: every step updates */
+  updates?: Uint8Array;
   /** number of steps taken before this loop: seeds dropout */
   firstStep: number;
   seed: number;

@@ -83,10 +83,10 @@ export function closingText({ event, history, evaluation, report, colours }: Clo
     const when = event.epoch === 0 ? 'in the first epoch, before it was validated' : `after epoch ${event.epoch}`;
     return `${bars}${table}stopped ${when}; saved ${event.checkpoint}\n${page}`;
   }
-  const { best, checkpoint, seconds } = event;
+  const { best, checkpoint, seconds, why } = event;
   const accuracy = bold(`${(100 * best.accuracy).toFixed(1)}%`);
   return (
-    `${bars}${table}best validation accuracy ${accuracy} in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n` +
+    `${bars}${table}${why === undefined ? '' : `ended early: ${why}\n`}best validation accuracy ${accuracy} in epoch ${best.epoch}, ${seconds.toFixed(1)} s in all\n` +
     `saved ${checkpoint}\n${page}classify with: mnv2-torch predict ${checkpoint} <images...>\n`
   );
 }

@@ -8,9 +8,12 @@ import type { Weights } from '../engine/weights.js';
 import type { TensorData } from '../native/wire.js';
 import type { Module } from '../nn/module.js';
 import type { TrainEvent } from './events.js';
+import { enough } from './enough.js';
 import { firstWeights, parameterCounts, prepare, type Own, type Prepared } from './prepare.js';
 import type { Recipe } from './recipe.js';
 import type { SavedState } from './state-file.js';
+import { Freezing, stageAfter } from './stages.js';
+import { changing } from './state.js';
 import { compareTerms, termsOf, type Terms } from './terms.js';
 
 interface Beginnings {
@@ -26,6 +29,8 @@ interface Ready {
   weights: Weights;
   terms: Terms;
   prepared: Prepared | undefined;
+  prepareStage: (epoch: number) => Promise<Prepared | undefined>;
+  changing: readonly string[];
   fingerprint: Fingerprint | undefined;
 }
 
@@ -37,30 +42,47 @@ export async function begin(context: Beginnings, own: Own): Promise<Ready> {
   if (saved) refuse(listingChanges(saved.data, data)); // before an image is decoded
   const { weights, notes } = await firstWeights(recipe, model, own, saved);
   const terms = termsOf(recipe, model, data.classes, weights.engine);
+  const freezing = new Freezing(model);
+  const stage = stageAfter(saved?.position.epoch ?? 0, recipe);
+  const prepareStage = (epoch: number, hear = quietly(emit), say: string[] = []): Promise<Prepared | undefined> => {
+    const next = stageAfter(epoch, recipe);
+    freezing.enter(next);
+    return prepare({ ...recipe, epochs: next.epochs }, model, data, { weights, notes: say }, stop, hear, own);
+  };
+  const ready = { weights, terms, prepareStage, changing: changing(model) };
   if (saved) {
     const moved = compareTerms(saved.terms, terms, recipe, saved.stepsPerEpoch);
     notes.push(whereItIs(saved, recipe));
     if (moved.length > 0) notes.push(`the last digits of the results may differ, as ${moved.join(', ')}`);
-    if (saved.position.epoch >= recipe.epochs) {
+    if (enough(saved.position, recipe)) {
       const { device } = weights.engine;
       const { precision, out = null } = recipe;
       emit({ event: 'start', device, precision, ...parameterCounts(model), out, notes });
-      return { weights, terms, prepared: undefined, fingerprint: undefined };
+      return { ...ready, prepared: undefined, fingerprint: undefined };
     }
   }
-  const prepared = await prepare(recipe, model, data, { weights, notes }, stop, emit, own);
-  if (!prepared || recipe.out === undefined) return { weights, terms, prepared, fingerprint: undefined };
+  const prepared = await prepareStage(stage.first, emit, notes);
+  if (!prepared || recipe.out === undefined) return { ...ready, prepared, fingerprint: undefined };
   const fingerprint = await fingerprintOf(data, prepared.split);
   if (saved) {
     refuse(dataChanges(saved.data, fingerprint));
-    await restore(prepared.trainer.state, saved.program);
+    // At the end of a stage what its program remembers is not for the next one.
+    if (saved.stage === stage.first) await restore(prepared.trainer.state, saved.program);
   }
-  return { weights, terms, prepared, fingerprint };
+  return { ...ready, prepared, fingerprint };
 }
 
-function whereItIs({ position, stepsPerEpoch }: SavedState, { epochs }: Recipe): string {
+/** A later stage begins without the words of the first. */
+const quietly =
+  (emit: (event: TrainEvent) => void) =>
+  (event: TrainEvent): void => {
+    if (event.event !== 'start' && event.event !== 'data') emit(event);
+  };
+
+function whereItIs({ position, stepsPerEpoch }: SavedState, recipe: Recipe): string {
   const { epoch, step, pass } = position;
-  if (epoch >= epochs) return `the run is done: all ${epochs} epochs are trained, nothing is left to do`;
+  const why = enough(position, recipe);
+  if (why !== undefined) return `the run is done: ${why}, nothing is left to do`;
   const within = pass ? `step ${pass.steps} of ${stepsPerEpoch} in epoch ${epoch + 1}` : `the end of epoch ${epoch}`;
   return step === 0 ? 'the run goes on from its beginning' : `the run goes on from ${within}`;
 }

@@ -23,6 +23,8 @@ export interface Pass {
   stop: AbortSignal;
   /** training: the rate of each step of the pass, and the number of steps taken before it */
   lr?: Float64Array;
+  /** 0 where a step's gradients wait for a later one's update */
+  updates?: Uint8Array | undefined;
   firstStep?: number;
   mix?: LoopOptions['mix'] | undefined;
   /** batched outputs to return, of all steps */
@@ -71,6 +73,7 @@ export async function runPass(pass: Pass): Promise<PassResult> {
         firstStep: firstStep + before.steps,
         ...(pass.mix && { mix: pass.mix }),
         ...(lr && { lr: lr.subarray(before.steps, end), finite: 'loss' }),
+        ...(pass.updates && { updates: pass.updates.slice(before.steps, end) }),
         onProgress: (done, now) => {
           const images = (before.steps + done) * batchSize;
           const loss = before.loss / batchSize + now['loss']!;

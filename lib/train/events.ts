@@ -63,7 +63,14 @@ export type TrainEvent =
   | EpochEvent
   /** the signal aborted; `epoch` counts whole epochs, `checkpoint` is the last one, null where none was written */
   | { event: 'stopped'; epoch: number; checkpoint: string | null }
-  | { event: 'done'; best: { epoch: number; accuracy: number }; checkpoint: string | null; seconds: number };
+  /** `why`: it ended before its last epoch */
+  | {
+      event: 'done';
+      best: { epoch: number; accuracy: number };
+      checkpoint: string | null;
+      seconds: number;
+      why?: string;
+    };
 
 /**
  * Lets callbacks speak into an async iteration: what `work` emits, in order, then its result, or its failure. An

@@ -1,5 +1,5 @@
 // A training under way: what the trainer's loop calls, and what it tells the hooks.
-import { DivergedError } from '../errors.js';
+import { DivergedError, UsageError } from '../errors.js';
 import { figures } from '../infer/evaluate.js';
 import type { Dataset } from '../data/dataset.js';
 import { splitToJSON } from '../data/split-file.js';
@@ -7,6 +7,7 @@ import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';
 import type { Fingerprint } from '../data/fingerprint.js';
+import { enough } from './enough.js';
 import { runPass, type PassResult, type Sums } from './epoch.js';
 import type { EpochEvent, Phase, TrainEvent, ValidPhase } from './events.js';
 import { BEST, Checkpoints, LAST } from './hooks/checkpoint.js';
@@ -20,6 +21,7 @@ import type { Recipe } from './recipe.js';
 import { TrainResult } from './result.js';
 import type { RunFolder } from './run-folder.js';
 import { learningRates, shuffled } from './schedule.js';
+import { epochsOf, stageAfter, type Stage } from './stages.js';
 import { STATE, writeState, type SavedState } from './state-file.js';
 import { TrainingState } from './state.js';
 import type { Terms } from './terms.js';
@@ -31,6 +33,10 @@ export interface JobContext {
   weights: Weights;
   /** absent where the training was stopped before its first step, or was done before it was resumed */
   prepared: Prepared | undefined;
+  /** prepares the stage after so many epochs; undefined when stopped meanwhile */
+  prepareStage: (epoch: number) => Promise<Prepared | undefined>;
+  /** names of what training changes, in all stages */
+  changing: readonly string[];
   /** what the training is and on what, for those that go on with it; absent as `prepared` is */
   terms: Terms;
   fingerprint: Fingerprint | undefined;
@@ -47,12 +53,15 @@ export class Job {
   readonly state: TrainingState;
   readonly #hooks: Hook[] = [];
   readonly #checkpoints: Checkpoints | undefined;
+  #stage: Stage;
 
   constructor(private readonly context: JobContext) {
     const { recipe, model, data, weights, prepared, run, saved } = context;
-    this.state = new TrainingState(weights, model);
+    this.state = new TrainingState(weights, context.changing, recipe.bestBy, context.started);
     if (saved) this.state.goOn(saved.position, saved.best);
+    this.#stage = stageAfter(this.state.epoch, recipe);
     if (!prepared) return;
+    this.state.average(prepared.trainer.state, prepared.averaged);
     if (run) {
       const metadata = checkpointMetadata(model, data.classes, recipe.preprocess);
       const saveState = (): Promise<void> => this.#saveState(run.file(STATE));
@@ -73,18 +82,33 @@ export class Job {
     const seconds = { ...(decode !== undefined && { decode }), ...(prefix !== undefined && { prefix }) };
     const beginning = { model, data, split, settings, preprocess, seconds, out };
     for (const hook of this.#hooks) await hook.began?.(this.state, beginning);
-    while (this.state.epoch < recipe.epochs && !stop.aborted) yield this.state.epoch + 1;
+    while (!enough(this.state.position, recipe) && !stop.aborted) {
+      if (this.state.epoch === this.#stage.first + this.#stage.epochs && !(await this.#enterStage())) return;
+      yield this.state.epoch + 1;
+    }
+  }
+
+  /** The next stage, from the weights the last one left; false when stopped meanwhile. */
+  async #enterStage(): Promise<boolean> {
+    const { context, state } = this;
+    const next = await context.prepareStage(state.epoch);
+    if (!next) return false;
+    context.prepared?.release();
+    context.prepared = next;
+    this.#stage = stageAfter(state.epoch, context.recipe);
+    state.average(next.trainer.state, next.averaged);
+    return true;
   }
 
   /**
-   * Trains on every training image once; undefined when stopped on the way.
-   * @throws DivergedError when the loss of a step is not finite
+   * Trains on every training image once; undefined when stopped on the way. Out of time, an epoch ends where it is.
+   * @throws DivergedError when the loss of a step is not finite; UsageError when there was no time for a step
    */
   async train(epoch: number): Promise<Phase | undefined> {
     const { recipe, prepared } = this.context;
     const { trainer, split, stepsPerEpoch, mix } = prepared!;
     const firstStep = (epoch - 1) * stepsPerEpoch;
-    const lr = this.#rates(firstStep, stepsPerEpoch);
+    const { lr, updates } = this.#course(epoch);
     const { sampler, seed, batchSize } = recipe;
     const order =
       sampler === 'balanced'
@@ -94,23 +118,33 @@ export class Job {
       this.state.step = firstStep + sums.steps;
       this.state.pass = sums;
     };
-    const pass = { program: trainer, order, lr, firstStep, batchSize, mix, from: this.state.pass };
-    const result = await this.#pass('train', epoch, pass, reached);
+    const pass = { program: trainer, order, lr, updates, firstStep, batchSize, mix, from: this.state.pass };
+    const time = this.#timeLeft();
+    const result = await this.#pass('train', epoch, pass, reached, time.signal).finally(() => clearTimeout(time.timer));
     reached(result.sums);
     if (result.diverged >= 0) {
       const rate = lr[result.diverged]!.toPrecision(3);
       throw new DivergedError(
-        `the loss stopped being finite at step ${result.diverged + 1} of epoch ${epoch} (learning rate ${rate}). ` +
-          `Try a lower --lr (it was ${recipe.lr})`,
+        `the loss stopped being finite at step ${result.diverged + 1} of epoch ${epoch} (learning rate ${rate})` +
+          `${await this.#wentFirst(epoch, order, result.diverged)}. Try a lower --lr (it was ${recipe.lr})`,
       );
     }
-    return result.stopped ? undefined : result.phase;
+    if (!result.stopped) return result.phase;
+    if (!time.signal?.aborted || this.context.stop.aborted) return undefined;
+    if (result.sums.steps > 0) return result.phase;
+    if (this.state.epoch > 0) return undefined; // it ends with the epoch before
+    throw new UsageError(`timeBudget: ${recipe.timeBudget} s were used up before the first step; expected more`);
   }
 
   /** Runs every validation image once; undefined when stopped on the way. */
   async validate(epoch: number): Promise<{ phase: ValidPhase; outputs: Outputs } | undefined> {
-    const { validator, split, validBatch } = this.context.prepared!;
+    const { weights } = this.context;
+    const { validator, judged, split, validBatch } = this.context.prepared!;
     const { classes, labels } = this.context.data;
+    if (judged !== weights) {
+      const average = await this.state.keep();
+      if (average) await judged.set([...average.tensors].map(([name, value]) => ({ name, ...value })));
+    }
     const order = split.val;
     const pass = { program: validator, order, batchSize: validBatch, rows: ['probability'] };
     const result = await this.#pass('valid', epoch, pass);
@@ -128,9 +162,9 @@ export class Job {
 
   /** Counts the epoch and tells everyone. */
   async ended(epoch: number, train: Phase, valid: { phase: ValidPhase; outputs: Outputs }): Promise<void> {
-    const { recipe, prepared, emit } = this.context;
-    const [lr] = this.#rates((epoch - 1) * prepared!.stepsPerEpoch, 1);
-    const event: EpochEvent = { event: 'epoch', epoch, epochs: recipe.epochs, lr: lr!, train, valid: valid.phase };
+    const { recipe, emit } = this.context;
+    const [lr] = this.#course(epoch).lr;
+    const event: EpochEvent = { event: 'epoch', epoch, epochs: epochsOf(recipe), lr: lr!, train, valid: valid.phase };
     await this.state.ended(event);
     for (const hook of this.#hooks) await hook.epochEnded?.(this.state, event, valid.outputs);
     emit(event);
@@ -140,10 +174,13 @@ export class Job {
   async finish(): Promise<TrainResult> {
     const { recipe, model, data, weights, prepared, run, emit } = this.context;
     const { state } = this;
-    const stopped = state.epoch < recipe.epochs;
+    const why = enough(state.position, recipe);
+    const stopped = why === undefined;
     await this.#tell({ how: stopped ? 'stopped' : 'done' });
     const { best } = state;
-    if (best && best.step !== state.step) await state.restore(best);
+    // Where averages were judged, the weights as trained are other ones at every step.
+    const kept = best ?? (recipe.ema === undefined ? undefined : state.last);
+    if (kept && (kept.step !== state.step || recipe.ema !== undefined)) await state.restore(kept);
     prepared?.release();
     const checkpoints =
       run && !prepared && !stopped
@@ -153,7 +190,13 @@ export class Job {
     if (stopped) emit({ event: 'stopped', epoch: state.epoch, checkpoint: checkpoints.last });
     else {
       const { epoch, accuracy } = best!;
-      emit({ event: 'done', best: { epoch, accuracy }, checkpoint: checkpoints.best, seconds });
+      emit({
+        event: 'done',
+        best: { epoch, accuracy },
+        checkpoint: checkpoints.best,
+        seconds,
+        ...(state.epoch < epochsOf(recipe) && { why }),
+      });
     }
     return new TrainResult({
       model,
@@ -195,6 +238,7 @@ export class Job {
       terms,
       position: state.position,
       stepsPerEpoch,
+      stage: this.#stage.first,
       weights: await state.weights.get(),
       program: await trainer.state.get(),
       best: state.best?.tensors ?? new Map(),
@@ -202,10 +246,50 @@ export class Job {
     });
   }
 
-  #rates(first: number, count: number): Float64Array {
-    const { lr, schedule, epochs } = this.context.recipe;
+  /** Rates of an epoch's steps, and which of them update. The schedule is laid out over updates. */
+  #course(epoch: number): { lr: Float64Array; updates: Uint8Array | undefined } {
+    const { accumulate } = this.context.recipe;
+    const { first, epochs, lr, schedule } = this.#stage;
     const { stepsPerEpoch } = this.context.prepared!;
-    return learningRates(schedule, { lr, epochs, stepsPerEpoch }, first, count);
+    const count = Math.ceil(stepsPerEpoch / accumulate);
+    const rates = learningRates(schedule, { lr, epochs, stepsPerEpoch: count }, (epoch - 1 - first) * count, count);
+    if (accumulate === 1) return { lr: rates, updates: undefined };
+    const closes = (i: number): boolean => (i + 1) % accumulate === 0 || i + 1 === stepsPerEpoch;
+    return {
+      lr: Float64Array.from({ length: stepsPerEpoch }, (_, i) => rates[Math.floor(i / accumulate)]!),
+      updates: Uint8Array.from({ length: stepsPerEpoch }, (_, i) => Number(closes(i))),
+    };
+  }
+
+  /** Aborts when the time is used up. */
+  #timeLeft(): { signal?: AbortSignal; timer?: NodeJS.Timeout } {
+    const { timeBudget } = this.context.recipe;
+    if (timeBudget === undefined) return {};
+    const control = new AbortController();
+    const left = 1000 * (timeBudget - this.state.seconds);
+    if (left <= 0) control.abort();
+    // A timer may fire a millisecond early.
+    const after = Math.min(Math.max(left, 0) + 2, 2 ** 31 - 1);
+    return { signal: control.signal, timer: setTimeout(() => control.abort(), after) };
+  }
+
+  /** `; the output of 'features.3' was the first that was not finite`, where that can be told. */
+  async #wentFirst(epoch: number, order: Int32Array, step: number): Promise<string> {
+    const { recipe, prepared } = this.context;
+    // On a device the step was taken before anybody looked: its weights tell nothing any more.
+    if (!(await this.state.isFinite())) return '';
+    const { batchSize, seed } = recipe;
+    const rows = order.slice(step * batchSize, (step + 1) * batchSize);
+    const firstStep = (epoch - 1) * prepared!.stepsPerEpoch + step;
+    const path = await prepared!.firstNotFinite({
+      order: rows,
+      batchSize,
+      bind: prepared!.bind('train', epoch),
+      ...(prepared!.mix && { mix: prepared!.mix }),
+      seed,
+      firstStep,
+    });
+    return path === undefined ? '' : `; the output of '${path}' was the first that was not finite`;
   }
 
   async #pass(
@@ -213,12 +297,13 @@ export class Job {
     epoch: number,
     pass: Pick<
       Parameters<typeof runPass>[0],
-      'program' | 'order' | 'batchSize' | 'lr' | 'firstStep' | 'mix' | 'rows' | 'from'
+      'program' | 'order' | 'batchSize' | 'lr' | 'updates' | 'firstStep' | 'mix' | 'rows' | 'from'
     >,
     reached: (sums: Sums) => void = () => {},
+    time?: AbortSignal,
   ): Promise<PassResult> {
     const { recipe, prepared, stop, emit } = this.context;
-    const { epochs } = recipe;
+    const epochs = epochsOf(recipe);
     const since = performance.now();
     const total = Math.ceil(pass.order.length / pass.batchSize);
     const never = { seconds: Infinity, steps: Infinity };
@@ -227,7 +312,7 @@ export class Job {
       ...pass,
       bind: prepared!.bind(phase, epoch),
       seed: recipe.seed,
-      stop,
+      stop: time ? AbortSignal.any([stop, time]) : stop,
       pause: { seconds, steps: phase === 'train' ? steps : Infinity },
       onPause: async (sums) => {
         reached(sums);

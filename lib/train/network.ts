@@ -1,5 +1,6 @@
 // The graphs of a training: logits, loss and correct answers over images, in training and in evaluation mode, with
 // what is frozen split off. Owns no loop.
+import { BatchNorm2d } from '../nn/layers.js';
 import type { Module } from '../nn/module.js';
 import { argmax, cast, crossEntropy, equal, softmax, sum } from '../graph/ops.js';
 import { splitFrozen, type Partition } from '../graph/partition.js';
@@ -50,8 +51,12 @@ export function trainingGraphs(
   classes: number,
   objective: Objective,
   cache: boolean,
+  bn: 'train' | 'frozen' = 'train',
 ): Graphs {
   model.train();
+  if (bn === 'frozen') {
+    for (const [, module] of model.modules()) if (module instanceof BatchNorm2d) module.eval();
+  }
   const trained = outputs(model, size, classes, objective);
   const trainable = model.trainable();
   model.eval();

@@ -11,12 +11,14 @@ import type { Module } from '../nn/module.js';
 import { Engine } from '../engine/engine.js';
 import { RowStore } from '../engine/rows.js';
 import { Weights } from '../engine/weights.js';
-import { compile, type Binding, type Mix, type Program } from '../engine/program.js';
+import { compile, type Binding, type LoopOptions, type Mix, type Program } from '../engine/program.js';
 import { loadWeights, matchWeights } from '../weights/load.js';
 import { checkClassWeights, classWeightsOf } from './balance.js';
+import { firstNotFinite } from './diagnosis.js';
 import type { TrainEvent } from './events.js';
 import { firstLook } from './first-look.js';
 import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
+import { learningOf } from './learning.js';
 import { trainingGraphs, type Graphs } from './network.js';
 import type { Recipe } from './recipe.js';
 import type { SavedState } from './state-file.js';
@@ -26,6 +28,10 @@ export interface Prepared {
   readonly split: Split;
   readonly trainer: Program;
   readonly validator: Program;
+  /** the weights `validator` reads: those that are trained, or a copy that takes their running average */
+  readonly judged: Weights;
+  /** names of what is averaged: `ema.<name>` in the trainer's state */
+  readonly averaged: readonly string[];
   readonly stepsPerEpoch: number;
   /** how a step of training mixes its images and targets */
   readonly mix: Mix | undefined;
@@ -35,6 +41,8 @@ export interface Prepared {
   readonly prefixSeconds: number | undefined;
   /** what feeds the programs in an epoch (counted from 1) */
   bind(phase: 'train' | 'valid', epoch: number): Record<string, Binding>;
+  /** The first module whose output over a batch is not finite. */
+  firstNotFinite(batch: LoopOptions): Promise<string | undefined>;
   /** Frees programs, features and labels; the weights and their engine go on. */
   release(): void;
 }
@@ -97,7 +105,7 @@ export async function prepare(
   const mixed = mixup > 0 || cutmix > 0;
   let cache = recipe.cache === 'auto' && !(augment && recipe.views === 0);
   const record = (weights?: Float32Array): Graphs =>
-    trainingGraphs(model, data.size, classes, { labelSmoothing, mixed, ...(weights && { weights }) }, cache);
+    trainingGraphs(model, data.size, classes, { labelSmoothing, mixed, ...(weights && { weights }) }, cache, recipe.bn);
   let graphs = record();
   if (mixed && Object.keys(graphs.train.prefix).length > 0) {
     notes.push('frozen features are not cached: mixup and cutmix make other images in every step');
@@ -147,9 +155,12 @@ export async function prepare(
   const labelled = BigInt64Array.from(data.labels, (l) => BigInt(l));
   const labels = own(await RowStore.from(engine, labelled, [count], 'int64'));
   const shared = { weights, precision, cudaGraph: recipe.cudaGraph };
-  const learn = { loss: 'loss', parameters: graphs.trainable, optimizer: recipe.optimizer };
-  const trainer = own(compile(graphs.train.suffix, { ...shared, train: learn }));
-  const validator = own(compile(graphs.valid.suffix, shared));
+  const stepsPerEpoch = Math.ceil(train.length / recipe.batchSize);
+  const updates = recipe.epochs * Math.ceil(stepsPerEpoch / recipe.accumulate);
+  const learning = learningOf(recipe, model, graphs.train.suffix, graphs.trainable, updates);
+  const trainer = own(compile(graphs.train.suffix, { ...shared, train: learning }));
+  const judged = learning.average ? own(await weights.copy()) : weights;
+  const validator = own(compile(graphs.valid.suffix, { ...shared, weights: judged }));
   const pixels = (epoch: number, drawn?: NativeAugment): Binding => {
     const { store, scale, shift } = images;
     // An image that comes again within an epoch is drawn anew.
@@ -160,7 +171,9 @@ export async function prepare(
     split,
     trainer,
     validator,
-    stepsPerEpoch: Math.ceil(train.length / recipe.batchSize),
+    judged,
+    averaged: learning.average?.names ?? [],
+    stepsPerEpoch,
     mix: mixed ? { mixup, cutmix } : undefined,
     validBatch: Math.max(recipe.batchSize, features ? 256 : 16),
     prefixSeconds: features?.seconds,
@@ -173,8 +186,9 @@ export async function prepare(
       const view = training && views > 0 ? 1 + ((epoch - 1) % views) : 0;
       return { label: { rows: labels }, ...features.bindings(view) };
     },
+    firstNotFinite: (batch) => firstNotFinite(graphs.train.suffix, { weights, precision }, batch),
     release() {
-      for (const it of [trainer, validator, labels, features]) it?.dispose();
+      for (const it of [trainer, validator, labels, features, judged === weights ? undefined : judged]) it?.dispose();
     },
   };
 }

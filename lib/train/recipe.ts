@@ -19,7 +19,7 @@ import type { Hook } from './hooks/hook.js';
 import type { SaveEvery } from './interval.js';
 import { PRESETS } from './presets.js';
 import { namedSchedule, type Schedule } from './schedule.js';
-import { settingsSchema, type Settings } from './settings.js';
+import { settingsSchema, type BestBy, type Settings } from './settings.js';
 
 /** A name of an optimizer with its usual settings. */
 export type OptimizerName = Extract<Settings['optimizer'], string>;
@@ -48,10 +48,22 @@ export interface Recipe {
   /** undefined: the model stays as it is */
   readonly freeze: Freeze | undefined;
   readonly epochs: number;
+  /** before the other epochs */
+  readonly headEpochs: number;
   readonly batchSize: number;
   readonly optimizer: OptimizerSpec;
   readonly lr: number;
   readonly schedule: Schedule;
+  readonly decayAll: boolean;
+  /** undefined: any norm */
+  readonly clip: number | undefined;
+  readonly accumulate: number;
+  readonly backboneRate: number;
+  readonly bn: 'train' | 'frozen';
+  readonly ema: number | 'auto' | undefined;
+  readonly bestBy: BestBy;
+  readonly patience: number | undefined;
+  readonly timeBudget: number | undefined;
   readonly labelSmoothing: number;
   readonly mixup: number;
   readonly cutmix: number;
@@ -167,6 +179,15 @@ export function resolveRecipe(model: Module, size: number, given: TrainerOptions
       `freeze: expected 'features', 'none' or a number of blocks from 0 to ${model.features.layers.length}, got ${freeze}`,
     );
   }
+  if (options.headEpochs && !('freezeBackbone' in model)) {
+    throw new UsageError('headEpochs: this model has no freezeBackbone(), so its head cannot be trained alone');
+  }
+  if (options.headEpochs && freeze === 'features') {
+    throw new UsageError("headEpochs: freeze 'features' trains the head alone in every epoch; leave one of them out");
+  }
+  if ((options.backboneRate ?? 1) !== 1 && !architectureOf(model)) {
+    throw new UsageError('backboneRate: this model does not say which part is its head; expected one of the registry');
+  }
   const optimizer = optimizerOf(options.optimizer ?? 'adam', options.weightDecay);
   const training = trainingOf(model, freeze, weights !== undefined);
   const warmUp = options.warmUp ?? (training === 'head' ? 0 : Math.min(1, epochs / 10));
@@ -181,10 +202,20 @@ export function resolveRecipe(model: Module, size: number, given: TrainerOptions
     weights,
     freeze,
     epochs,
+    headEpochs: options.headEpochs ?? 0,
     batchSize: options.batchSize ?? 16,
     optimizer,
     lr: options.lr ?? defaultRate(optimizer.kind, training),
     schedule: typeof schedule === 'string' ? namedSchedule(schedule, { epochs, warmUp }) : schedule,
+    decayAll: options.decayAll ?? false,
+    clip: options.clip,
+    accumulate: options.accumulate ?? 1,
+    backboneRate: options.backboneRate ?? 1,
+    bn: options.bn ?? 'train',
+    ema: options.ema,
+    bestBy: options.bestBy ?? 'accuracy',
+    patience: options.patience,
+    timeBudget: options.timeBudget,
     labelSmoothing: options.labelSmoothing ?? 0,
     mixup: options.mixup ?? 0,
     cutmix: options.cutmix ?? 0,

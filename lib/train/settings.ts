@@ -50,6 +50,11 @@ export const settingsSchema = z.strictObject(
     ),
     /** passes over the training images (default 20) */
     epochs: setting(whole({ least: 1 }), 'passes over the training images', { default: 20 }),
+    /**
+     * epochs before these in which the head alone is trained, on cached features, at a head's own rate; the rest follows
+     * from there with a fresh optimizer (LP-FT, Kumar et al. 2022). Default 0
+     */
+    headEpochs: setting(whole({ least: 0 }), 'epochs of the head alone before those of the rest', { default: 0 }),
     /** images a step (default 16) */
     batchSize: setting(whole({ least: 1, most: MOST_BATCH }), 'images a step', { default: 16 }),
     /** a name, or a description with settings of its own, such as `{ kind: 'sgd', momentum: 0.8 }` (default 'adam') */
@@ -79,6 +84,34 @@ export const settingsSchema = z.strictObject(
     ),
     /** default: the optimizer's own */
     weightDecay: setting(number({ least: 0 }), "default: the optimizer's own"),
+    /** weight decay for norms and biases too, which it leaves alone otherwise */
+    decayAll: setting(flag(), 'weight decay for norms and biases too, which it leaves alone otherwise'),
+    /** largest norm of the whole gradient: longer ones are scaled down to it; absent: any */
+    clip: setting(number({ above: 0 }), 'largest norm of the whole gradient; longer ones are scaled down to it'),
+    /** batches whose gradients make one update (default 1): as one batch of so many times the images, in less memory */
+    accumulate: setting(whole({ least: 1, most: MOST_BATCH }), 'batches whose gradients make one update', {
+      default: 1,
+    }),
+    /** the backbone's learning rate over the head's (default 1) */
+    backboneRate: setting(number({ least: 0 }), "the backbone's learning rate over the head's", { default: 1 }),
+    /** 'frozen': BatchNorm keeps the statistics it has, its scale and shift are trained (default 'train') */
+    bn: setting(choice(['train', 'frozen']), 'frozen: BatchNorm keeps its statistics; scale and shift are trained', {
+      default: 'train',
+    }),
+    /**
+     * decay of a running average of the weights, which is then what is validated, kept and written; 'auto': it reaches
+     * back over a tenth of all updates. Absent: none
+     */
+    ema: setting(
+      z.union([z.literal('auto'), number({ above: 0, below: 1 })], { error: 'auto or a decay above 0 and below 1' }),
+      'validate and keep a running average of the weights, with this decay; auto: over a tenth of all updates',
+    ),
+    /** what the best epoch has most, or least, of: accuracy (default), macro F1 or loss in validation */
+    bestBy: setting(choice(['accuracy', 'macroF1', 'loss']), 'what makes an epoch the best', { default: 'accuracy' }),
+    /** ends the training after so many epochs without a better one; absent: never */
+    patience: setting(whole({ least: 1 }), 'epochs without a better one after which it ends'),
+    /** ends the training after so many seconds, after the step under way; what was trained is validated. Absent: never */
+    timeBudget: setting(number({ above: 0 }, 'seconds, a number'), 'seconds after which it ends, validated and saved'),
     /** share of the target spread over all classes (default 0) */
     labelSmoothing: setting(number({ least: 0, below: 1 }, 'a share'), 'share of the target spread over all classes', {
       default: 0,
@@ -148,3 +181,5 @@ export const settingsSchema = z.strictObject(
 
 /** Settings of a training as plain values. */
 export type Settings = z.input<typeof settingsSchema>;
+/** What the best epoch has most, or least, of. */
+export type BestBy = NonNullable<Settings['bestBy']>;

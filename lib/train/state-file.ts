@@ -3,6 +3,8 @@ import path from 'node:path';
 import { DataError, UsageError } from '../errors.js';
 import { fingerprintFrom, fingerprintTensors, type Fingerprint } from '../data/fingerprint.js';
 import type { TensorData } from '../native/wire.js';
+import { optionsFromMetadata } from '../models/options.js';
+import { architectureOf, type ModelOptions } from '../models/registry.js';
 import { readSafetensors, writeSafetensors } from '../weights/formats/safetensors.js';
 import type { Position } from './state.js';
 import type { Terms } from './terms.js';
@@ -12,9 +14,13 @@ const FORMAT = 'mnv2-torch training state 1';
 
 /** A training between two steps. */
 export interface SavedState {
+  /** where it was read from */
+  readonly file: string;
   readonly terms: Terms;
   readonly position: Position;
   readonly stepsPerEpoch: number;
+  /** epochs before the stage that `program` belongs to */
+  readonly stage: number;
   /** all of them, as the next step reads them */
   readonly weights: ReadonlyMap<string, TensorData>;
   /** what the training program remembers: `Program.state` */
@@ -22,6 +28,14 @@ export interface SavedState {
   /** of the best snapshot, those that training changes; empty where there is none */
   readonly best: ReadonlyMap<string, TensorData>;
   readonly data: Fingerprint;
+}
+
+/** The network of a training, as a checkpoint's metadata would say it. */
+export function networkOf({ file, terms }: SavedState): { file: string; arch: string; options: ModelOptions } {
+  const network = terms.network as Record<string, string>;
+  const arch = network['arch']!;
+  const architecture = architectureOf(arch);
+  return { file, arch, options: architecture ? optionsFromMetadata(architecture.options, network, file) : {} };
 }
 
 const WEIGHTS = 'weights.';
@@ -34,8 +48,8 @@ const below = (prefix: string, tensors: ReadonlyMap<string, TensorData>): Map<st
   new Map([...tensors].flatMap(([n, value]) => (n.startsWith(prefix) ? [[n.slice(prefix.length), value]] : [])));
 
 /** Writes it whole or not at all, as every checkpoint. Numbers keep every bit: JSON's doubles read back as they were. */
-export async function writeState(file: string, state: SavedState): Promise<void> {
-  const { terms, position, stepsPerEpoch, weights, program, best, data } = state;
+export async function writeState(file: string, state: Omit<SavedState, 'file'>): Promise<void> {
+  const { terms, position, stepsPerEpoch, stage, weights, program, best, data } = state;
   const tensors = new Map([
     ...prefixed(WEIGHTS, weights),
     ...prefixed(PROGRAM, program),
@@ -47,6 +61,7 @@ export async function writeState(file: string, state: SavedState): Promise<void>
     terms: JSON.stringify(terms),
     position: JSON.stringify(position),
     steps_per_epoch: String(stepsPerEpoch),
+    stage: String(stage),
   });
 }
 
@@ -66,9 +81,11 @@ export async function readState(run: string): Promise<SavedState> {
   try {
     if (metadata['format'] !== FORMAT) throw new Error(`its format is not '${FORMAT}'`);
     return {
+      file,
       terms: JSON.parse(metadata['terms']!) as Terms,
       position: JSON.parse(metadata['position']!) as Position,
       stepsPerEpoch: Number(metadata['steps_per_epoch']),
+      stage: Number(metadata['stage']),
       weights: below(WEIGHTS, tensors),
       program: below(PROGRAM, tensors),
       best: below(BEST, tensors),

@@ -1,11 +1,13 @@
 // Where a training is: steps and epochs taken, what each epoch gave, and copies of the weights worth keeping. Owns no
 // files; hooks/checkpoint.ts writes what it holds.
 import type { TensorData } from '../native/wire.js';
+import type { NamedTensors } from '../engine/state.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { firstNotFinite } from '../weights/load.js';
 import type { Sums } from './epoch.js';
 import type { EpochEvent } from './events.js';
+import type { BestBy } from './settings.js';
 
 /** The weights at one moment. Only what training changes is copied: the frozen rest is the same at all of them. */
 export interface Snapshot {
@@ -16,10 +18,16 @@ export interface Snapshot {
   readonly step: number;
 }
 
-/** The epoch with the highest validation accuracy; the earlier one of two equals. */
+/** The epoch that validated best, by accuracy unless the recipe says otherwise; the earlier one of two equals. */
 export interface Best extends Snapshot {
   readonly accuracy: number;
   readonly loss: number;
+  readonly macroF1: number;
+}
+
+/** Whether an epoch is better than the best so far. */
+function isBetter(by: BestBy, now: Omit<Best, keyof Snapshot>, than: Omit<Best, keyof Snapshot>): boolean {
+  return by === 'loss' ? now.loss < than.loss : now[by] > than[by];
 }
 
 /** Where a training is, without a tensor: with the tensors, another process goes on from here. */
@@ -30,6 +38,8 @@ export interface Position {
   readonly pass: Sums | undefined;
   readonly history: readonly EpochEvent[];
   readonly best: Omit<Best, 'tensors'> | undefined;
+  /** since the training began, over all processes */
+  readonly seconds: number;
 }
 
 /** Names of what a step may change: parameters that are trained, running statistics of what is not frozen. */
@@ -56,43 +66,77 @@ export class TrainingState {
   last: Snapshot | undefined;
   readonly #changing: readonly string[];
   #fixed: ReadonlyMap<string, TensorData> | undefined;
+  #averages: { state: NamedTensors; names: readonly string[] } | undefined;
+  #before = 0;
 
   constructor(
     readonly weights: Weights,
-    model: Module,
+    /** names of what training changes: see `changing` */
+    changing: readonly string[],
+    private readonly bestBy: BestBy,
+    /** when this process began, as performance.now() says */
+    private readonly started: number,
   ) {
-    this.#changing = changing(model);
+    this.#changing = changing;
   }
 
-  /** Copies the weights as they are now into `last`, unless they hold a number that is not finite. */
+  /** Snapshots are of running averages from now on: `ema.<name>` of a program's state. */
+  average(state: NamedTensors, names: readonly string[]): void {
+    this.#averages = names.length > 0 ? { state, names } : undefined;
+  }
+
+  /** Seconds since the training began, over all processes. */
+  get seconds(): number {
+    return this.#before + (performance.now() - this.started) / 1000;
+  }
+
+  /** Whether every number that training changes is finite. */
+  async isFinite(): Promise<boolean> {
+    return [...(await this.weights.get(this.#changing)).values()].every(finite);
+  }
+
+  /** Copies the weights, or their average, as they are now into `last`, unless they hold a number that is not finite. */
   async keep(): Promise<Snapshot | undefined> {
     if (this.last?.step === this.step && this.last.epoch === this.epoch) return this.last;
     const tensors = await this.weights.get(this.#changing);
     if (![...tensors.values()].every(finite)) return undefined;
+    for (const [name, value] of await this.#averaged()) tensors.set(name, value);
+    if (![...tensors.values()].every(finite)) return undefined;
     return (this.last = { tensors, epoch: this.epoch, step: this.step });
   }
 
-  /** Counts an epoch that ended; its weights are the best so far where no earlier accuracy is as high. */
+  /** Averages by the names of what is averaged; none before the first update, which they begin with. */
+  async #averaged(): Promise<[string, TensorData][]> {
+    if (!this.#averages) return [];
+    const { state, names } = this.#averages;
+    const values = await state.get([...names.map((name) => `ema.${name}`), 'optimizer.updates']);
+    if (values.get('optimizer.updates')!.data[0] === 0n) return [];
+    return names.map((name) => [name, values.get(`ema.${name}`)!]);
+  }
+
+  /** Counts an epoch that ended; its weights are the best so far where no earlier ones are as good. */
   async ended(event: EpochEvent): Promise<void> {
     this.epoch = event.epoch;
     this.pass = undefined;
     this.history.push(event);
     const snapshot = await this.keep();
-    const { accuracy, loss } = event.valid;
-    if (snapshot && !(this.best && this.best.accuracy >= accuracy)) this.best = { ...snapshot, accuracy, loss };
+    const { accuracy, loss, macroF1 } = event.valid;
+    const figures = { accuracy, loss, macroF1 };
+    if (snapshot && (!this.best || isBetter(this.bestBy, figures, this.best))) this.best = { ...snapshot, ...figures };
   }
 
   get position(): Position {
-    const { epoch, step, pass, history } = this;
-    if (!this.best) return { epoch, step, pass, history, best: undefined };
+    const { epoch, step, pass, history, seconds } = this;
+    if (!this.best) return { epoch, step, pass, history, best: undefined, seconds };
     const { tensors: _, ...best } = this.best;
-    return { epoch, step, pass, history, best };
+    return { epoch, step, pass, history, best, seconds };
   }
 
   /** Takes the place of a training that was interrupted there; the weights are on the device already. */
-  goOn({ epoch, step, pass, history, best }: Position, tensorsOfBest: ReadonlyMap<string, TensorData>): void {
+  goOn({ epoch, step, pass, history, best, seconds }: Position, tensorsOfBest: ReadonlyMap<string, TensorData>): void {
     [this.epoch, this.step, this.pass] = [epoch, step, pass];
     this.history.push(...history);
+    this.#before = seconds;
     this.best = best && { ...best, tensors: tensorsOfBest };
   }
 

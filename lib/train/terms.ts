@@ -19,7 +19,7 @@ export interface Terms {
 }
 
 /** Settings that change no number: where files go and when, how work is done, where things came from. */
-const FREE = new Set(['saveEvery', 'cudaGraph', 'device', 'threads', 'about', 'weights']);
+const FREE = new Set(['saveEvery', 'cudaGraph', 'device', 'threads', 'about', 'weights', 'patience', 'timeBudget']);
 
 export function termsOf(recipe: Recipe, model: Module, classes: readonly string[], engine: Engine): Terms {
   const { libtorch, libtorchRuntime, cpuCapability, package: version } = native().buildInfo();
@@ -68,6 +68,10 @@ export function compareTerms(was: Terms, now: Terms, recipe: Recipe, stepsPerEpo
   ];
   if (!longer) problems.push(...differences(before['epochs'], after['epochs'], 'epochs'));
   // Named by its cause alone: the rates of the steps taken would have been others.
+  else if (problems.length === 0 && recipe.ema === 'auto')
+    problems.push(
+      `epochs was ${String(before['epochs'])}, now ${String(after['epochs'])}; the decay of ema 'auto' depends on them`,
+    );
   else if (problems.length === 0 && !sameRates(was, recipe, stepsPerEpoch))
     problems.push(
       `epochs was ${String(before['epochs'])}, now ${String(after['epochs'])}; a ${recipe.schedule.kind} schedule is laid ` +

@@ -90,7 +90,7 @@ function parseClasses(file: string, text: string): string[] {
 }
 
 /** Which of the package's architectures a checkpoint is for; undefined when it does not say. */
-export function builtInArch({ file, arch }: Checkpoint): Arch | undefined {
+export function builtInArch({ file, arch }: Pick<Checkpoint, 'file' | 'arch'>): Arch | undefined {
   if (arch === undefined) return undefined;
   const architecture = architectureOf(arch);
   if (architecture) return architecture.name;

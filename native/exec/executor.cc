@@ -5,20 +5,13 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
 #include <map>
 
 #include "graph/shape.h"
 
 namespace mnv2 {
 namespace {
-
-std::unique_ptr<Optimizer> optimizer_of(const Graph& graph, const std::vector<int>& trained,
-                                        std::shared_ptr<NamedTensors> weights) {
-  if (graph.loss < 0) return nullptr;
-  std::vector<Optimizer::Parameter> parameters;
-  for (int i : trained) parameters.push_back({graph.nodes[i].name, graph.nodes[i].shape, graph.nodes[i].dtype});
-  return std::make_unique<Optimizer>(graph.optimizer, parameters, std::move(weights));
-}
 
 /** `keep`: others differentiate through the same values afterwards. */
 std::vector<at::Tensor> differentiate(const at::Tensor& loss, const std::vector<at::Tensor>& wrt, bool keep) {
@@ -44,23 +37,21 @@ void compute_gradients(const Plan& plan, Frame& frame) {
 Executor::Executor(const Graph& graph, std::shared_ptr<NamedTensors> weights)
     : trained(trained_parameters(graph)),
       stored(graph, weights),
-      optimizer(optimizer_of(graph, trained, weights)),
-      state(optimizer ? optimizer->state
-                      : std::make_shared<NamedTensors>(weights->device, NamedTensors::Takes::declared)),
+      update(graph.loss < 0 ? nullptr : std::make_unique<Update>(graph, trained, weights)),
+      state(update ? update->state : std::make_shared<NamedTensors>(weights->device, NamedTensors::Takes::declared)),
       graph_(graph),
       weights_(std::move(weights)) {}
 
-std::vector<at::Tensor> Executor::execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool update) {
+std::vector<at::Tensor> Executor::execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool train) {
   Frame frame(graph_, stored, feeds, context, plan.grad);
   if (plan.grad) {
     at::AutoGradMode grad(true);
     forward(plan, frame);
     compute_gradients(plan, frame);
-    if (update) {
-      auto gradients = loss_gradients(frame);
-      if (reducer) reducer->reduce(optimizer->names(), gradients);
-      optimizer->update(gradients);
-    }
+    if (train && worth_a_step(frame))
+      update->step(loss_gradients(frame));
+    else if (train)
+      update->skip();
     weights_->touch();
   } else {
     c10::InferenceMode inference(!plan.updates_statistics);
@@ -93,6 +84,12 @@ void Executor::forward(Plan& plan, Frame& frame) {
     }
     for (int dead : step->release) frame.values[dead].reset();
   }
+}
+
+/** Reading is free on the CPU; on a device it would wait for the step. */
+bool Executor::worth_a_step(const Frame& frame) const {
+  if (!update->order().only_finite || !weights_->device.is_cpu()) return true;
+  return std::isfinite(frame.values[graph_.loss].item<double>());
 }
 
 std::vector<at::Tensor> Executor::loss_gradients(const Frame& frame) const {

@@ -1,12 +1,11 @@
-// Executor: one execution of a plan: forward, gradients, reduce, update. Owns the optimizer.
+// Executor: one execution of a plan: forward, gradients, update. Owns what updates.
 #pragma once
 #include <memory>
 #include <vector>
 
 #include "exec/frame.h"
 #include "exec/plan.h"
-#include "exec/reducer.h"
-#include "state/optimizer.h"
+#include "state/update.h"
 
 namespace mnv2 {
 
@@ -16,18 +15,17 @@ class Executor {
 
   const std::vector<int> trained;  // nodes of the parameters an update changes
   Stored stored;
-  const std::unique_ptr<Optimizer> optimizer;  // none: not a training program
-  const std::shared_ptr<NamedTensors> state;   // the optimizer's; without one, empty
-  std::shared_ptr<Reducer> reducer;            // none: this process trains alone
+  const std::unique_ptr<Update> update;       // none: not a training program
+  const std::shared_ptr<NamedTensors> state;  // the update's; without one, empty
 
   /**
-   * Values of the plan's fetch set, of before the update. `update`: also lowers the loss, at the rate the optimizer was
-   * told.
+   * Values of the plan's fetch set, of before the update. `train`: also takes the step that `update` was told of.
    */
-  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool update);
+  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, bool train);
 
  private:
   void forward(Plan& plan, Frame& frame);
+  bool worth_a_step(const Frame& frame) const;
   std::vector<at::Tensor> loss_gradients(const Frame& frame) const;
 
   const Graph& graph_;

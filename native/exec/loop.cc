@@ -135,7 +135,11 @@ at::Tensor ProgramCore::batch_of(const Binding& b, const LoopBatch& of, uint64_t
 /** Step `step` of the loop, on its part of the order; on CUDA through a graph where steps repeat. */
 std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind,
                                                const at::Tensor& index, int64_t step, const RunContext& context) {
-  const auto lr = spec.lr.empty() ? std::nullopt : std::optional<double>(spec.lr[step]);
+  std::optional<Order> order;
+  if (!spec.lr.empty()) {
+    const bool apply = spec.updates.empty() || spec.updates[step] != 0;
+    order = Order{spec.lr[step], index.numel(), apply, spec.finite >= 0};
+  }
   LoopBatch batch{spec.order.data() + step * spec.batch_size, index, {}};
   if (spec.mix.on()) {
     const auto [height, width] = mixed_size(bind);
@@ -145,7 +149,7 @@ std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec,
 #ifdef MNV2_CUDA
   const int64_t count = index.numel();
   if (weights->device.is_cuda() && graph.cuda_graph && count == spec.batch_size) {
-    std::vector<int64_t> shapes{count};
+    std::vector<int64_t> shapes{count, order && order->apply};
     for (const auto& [name, b] : bind) {
       const auto row = b.classes > 0 ? std::vector<int64_t>{b.classes}
                        : b.rows ? b.rows->values.sizes().slice(1).vec()
@@ -161,12 +165,12 @@ std::vector<at::Tensor> ProgramCore::loop_step(Plan& plan, const LoopSpec& spec,
       else if (!values.is_same(still))
         still.copy_(values, /*non_blocking=*/true);
     }
-    return graph_step(plan, kept, context, lr);
+    return graph_step(plan, kept, context, order);
   }
 #endif
   Feeds feeds;
   for (const auto& [name, binding] : bind) feeds[name] = batch_of(binding, batch, context.step, {});
-  return execute(plan, feeds, context, lr);
+  return execute(plan, feeds, context, order);
 }
 
 LoopResult ProgramCore::loop(const LoopSpec& spec, const std::function<bool()>& stop, const Progress& progress) {
@@ -177,6 +181,8 @@ LoopResult ProgramCore::loop(const LoopSpec& spec, const std::function<bool()>& 
   check_labels(spec.bind);
   if (train && graph.loss < 0)
     throw Failure("USAGE", "loop: learning rates were given to a program compiled without `train`");
+  if (!spec.updates.empty() && !graph.update.accumulate)
+    throw Failure("USAGE", "loop: `updates` was given to a program compiled without `accumulate`");
   std::vector<int> fetch = spec.stack;
   fetch.insert(fetch.end(), spec.rows.begin(), spec.rows.end());
   for (const auto& into : spec.into) fetch.push_back(into.node);

@@ -30,7 +30,8 @@ struct LoopSpec {
   std::vector<int32_t> order;
   int64_t batch_size = 1;
   Bindings bind;
-  std::vector<double> lr;  // of each step; empty: no update
+  std::vector<double> lr;        // of each step; empty: no update
+  std::vector<uint8_t> updates;  // of each step, 0: gradients are gathered for a later one; empty: all update
   uint64_t first_step = 0, seed = 0;
   Mix mix;  // of all bound images and targets, drawn of (seed, step)
   std::vector<int> stack, rows;

@@ -62,12 +62,12 @@ void ProgramCore::seed_device(const Plan& plan, const RunContext& context) {
   generator.set_current_seed(op_seed(context.seed, context.step, 0));
 }
 
-/** `lr`: the rate of an update, none: nothing is updated. */
+/** `order`: what is done with gradients, none: none are taken. */
 std::vector<at::Tensor> ProgramCore::execute(Plan& plan, const Feeds& feeds, const RunContext& context,
-                                             std::optional<double> lr) {
-  if (lr) executor_.optimizer->announce(*lr);
-  auto values = executor_.execute(plan, feeds, context, lr.has_value());
-  if (lr) executor_.optimizer->count();
+                                             std::optional<Order> order) {
+  if (order) executor_.update->announce(*order);
+  auto values = executor_.execute(plan, feeds, context, order.has_value());
+  if (order) executor_.update->count();
   return values;
 }
 
@@ -99,10 +99,15 @@ std::vector<at::Tensor> ProgramCore::run(const Feeds& feeds, const RunOptions& o
       else
         still = value;
     }
-    return graph_step(plan, kept, context, /*lr=*/{});
+    return graph_step(plan, kept, context, /*order=*/{});
   }
 #endif
-  return execute(plan, feeds, context, options.lr);
+  std::optional<Order> order;
+  if (options.lr) {
+    const bool batch = !feeds.empty() && feeds.begin()->second.dim() > 0;
+    order = Order{*options.lr, batch ? feeds.begin()->second.size(0) : 1};
+  }
+  return execute(plan, feeds, context, order);
 }
 
 #ifdef MNV2_CUDA
@@ -121,17 +126,17 @@ DeviceLoop& ProgramCore::device_loop(Plan& plan, const std::vector<int64_t>& sha
 
 /** A step on `kept.feeds`, through a graph once it has warmed up; its outputs are overwritten by the next one. */
 std::vector<at::Tensor> ProgramCore::graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context,
-                                                std::optional<double> lr) {
+                                                std::optional<Order> order) {
   if (!plan.grad) {  // a graph that was captured before the weights changed
     c10::InferenceMode inference(!plan.updates_statistics);
     at::NoGradGuard no_grad;
     Frame frame(graph, executor_.stored, kept.feeds, context, plan.grad);
     for (const auto& step : plan.steps) step->refresh(frame);
   }
-  if (lr) executor_.optimizer->announce(*lr);
-  kept.graph.step([&] { kept.outputs = executor_.execute(plan, kept.feeds, context, lr.has_value()); });
-  if (lr) executor_.optimizer->count();
-  if (lr || plan.updates_statistics) weights->touch();
+  if (order) executor_.update->announce(*order);
+  kept.graph.step([&] { kept.outputs = executor_.execute(plan, kept.feeds, context, order.has_value()); });
+  if (order) executor_.update->count();
+  if (order || plan.updates_statistics) weights->touch();
   cuda_graph_ = kept.graph.captured()         ? "captured"
                 : kept.graph.reason().empty() ? "too few steps"
                                               : kept.graph.reason();

@@ -46,18 +46,20 @@ class ProgramCore {
   std::vector<std::string> describe_plan(const std::vector<int>& fetch) const;
   /** Of the last run or loop: "captured", why not, or "" where graphs were not asked for. Engine thread. */
   const std::string& cuda_graph() const { return cuda_graph_; }
-  /** From the next training step on; none: gradients are applied as they are. */
-  void reduce_with(std::shared_ptr<Reducer> reducer) { executor_.reducer = std::move(reducer); }
+  /** Of a training program, from the next step on; none: gradients are applied as they are. */
+  void reduce_with(std::shared_ptr<Reducer> reducer) { executor_.update->reducer = std::move(reducer); }
 
  private:
   Plan& plan_for(const std::vector<int>& fetch, bool train);
   void seed_device(const Plan& plan, const RunContext& context);
-  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context, std::optional<double> lr);
+  std::vector<at::Tensor> execute(Plan& plan, const Feeds& feeds, const RunContext& context,
+                                  std::optional<Order> order);
   std::vector<at::Tensor> loop_step(Plan& plan, const LoopSpec& spec, const Bindings& bind, const at::Tensor& index,
                                     int64_t step, const RunContext& context);
   at::Tensor batch_of(const Binding& binding, const LoopBatch& batch, uint64_t step, const at::Tensor& into);
   DeviceLoop& device_loop(Plan& plan, const std::vector<int64_t>& shapes);
-  std::vector<at::Tensor> graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context, std::optional<double> lr);
+  std::vector<at::Tensor> graph_step(Plan& plan, DeviceLoop& kept, const RunContext& context,
+                                     std::optional<Order> order);
 
   Executor executor_;
   std::map<std::vector<int>, Plan> plans_;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,24 @@ struct OptimizerSpec {
   bool nesterov = false, eps_inside_sqrt = false;
 };
 
+/** What an update has to know of a parameter before its values are there. */
+struct TrainedParameter {
+  std::string name;
+  std::vector<int64_t> shape;
+  at::ScalarType dtype;
+};
+
+/** How gradients become an update of the parameters. */
+struct UpdateSpec {
+  OptimizerSpec optimizer;
+  std::map<std::string, double> rates;  // factor of a parameter's learning rate; absent: 1
+  std::set<std::string> undecayed;      // parameters without weight decay
+  double clip = 0;                      // largest norm of the whole gradient; 0: any
+  bool accumulate = false;              // the gradients of several batches may make one update
+  double average = 0;                   // decay of the running averages of `averaged`; 0: none are kept
+  std::vector<std::string> averaged;
+};
+
 struct Graph {
   std::vector<Node> nodes;
   std::map<std::string, int> names;  // what can be fetched
@@ -38,7 +57,7 @@ struct Graph {
   bool bf16 = false, fuse = true, cuda_graph = true;
   int loss = -1;  // node trained on, -1: not a training program
   std::vector<std::string> trained;
-  OptimizerSpec optimizer;
+  UpdateSpec update;
 };
 
 }  // namespace mnv2

@@ -191,7 +191,18 @@ Graph graph_from(const Napi::Value& value) {
   if (!graph.nodes[graph.loss].shape.empty()) refuse("train.loss", "a scalar output");
   graph.trained = strings_from(t.Get("parameters"), "train.parameters");
   if (graph.trained.empty()) refuse("train.parameters", "at least one parameter to train");
-  graph.optimizer = optimizer_from(t.Get("optimizer"));
+  auto& update = graph.update;
+  update.optimizer = optimizer_from(t.Get("optimizer"));
+  const auto rates = object_from(t.Get("rates"), "train.rates", "a factor by parameter");
+  for (const auto& name : keys_of(rates)) update.rates[name] = number_from(rates.Get(name), "train.rates." + name);
+  for (const auto& name : strings_from(t.Get("undecayed"), "train.undecayed")) update.undecayed.insert(name);
+  update.clip = number_from(t.Get("clip"), "train.clip");
+  update.accumulate = t.Get("accumulate").ToBoolean();
+  const auto average = t.Get("average");
+  if (average.IsUndefined()) return graph;
+  const auto a = object_from(average, "train.average", "{ decay, names }");
+  update.average = number_from(a.Get("decay"), "train.average.decay");
+  update.averaged = strings_from(a.Get("names"), "train.average.names");
   return graph;
 }
 

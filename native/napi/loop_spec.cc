@@ -99,6 +99,15 @@ NamedLoop loop_from(const Napi::Value& value, const ProgramCore& program) {
       throw Failure("USAGE", "loop: expected " + std::to_string(steps) + " learning rates, one a step, got " +
                                  std::to_string(rates.ElementLength()));
     spec.lr.assign(rates.Data(), rates.Data() + steps);
+    if (const auto updates = o.Get("updates"); !updates.IsUndefined()) {
+      if (!updates.IsTypedArray() || updates.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+        refuse("loop: updates", "a Uint8Array", updates);
+      const auto flags = updates.As<Napi::Uint8Array>();
+      if (flags.ElementLength() != steps)
+        throw Failure("USAGE", "loop: expected " + std::to_string(steps) + " `updates`, one a step, got " +
+                                   std::to_string(flags.ElementLength()));
+      spec.updates.assign(flags.Data(), flags.Data() + steps);
+    }
   }
   check_ranges(spec);
   return named;

@@ -43,11 +43,9 @@ void each(at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& first, 
 
 }  // namespace
 
-Optimizer::Optimizer(OptimizerSpec spec, const std::vector<Parameter>& parameters,
-                     std::shared_ptr<NamedTensors> weights)
-    : state(std::make_shared<NamedTensors>(weights->device, NamedTensors::Takes::declared)),
-      spec_(std::move(spec)),
-      weights_(std::move(weights)) {
+Optimizer::Optimizer(const UpdateSpec& spec, const std::vector<TrainedParameter>& parameters,
+                     std::shared_ptr<NamedTensors> weights, std::shared_ptr<NamedTensors> state)
+    : update_(spec), weights_(std::move(weights)), state_(std::move(state)) {
   const bool adam = spec_.kind == "adam" || spec_.kind == "adamw";
   if (adam)
     momentum_ = "firstMoment", square_ = "secondMoment";
@@ -57,13 +55,13 @@ Optimizer::Optimizer(OptimizerSpec spec, const std::vector<Parameter>& parameter
   for (const auto& p : parameters) {
     names_.push_back(p.name);
     for (const auto& slot : {momentum_, square_}) {
-      if (!slot.empty()) state->declare(slot_name(p.name, slot), p.shape, p.dtype, state->device);
+      if (!slot.empty()) state_->declare(slot_name(p.name, slot), p.shape, p.dtype, state_->device);
     }
   }
-  state->declare(kUpdates, {}, at::kLong, at::kCPU);
+  state_->declare(kUpdates, {}, at::kLong, at::kCPU);
 }
 
-int64_t& Optimizer::updates() { return *state->get(kUpdates).data_ptr<int64_t>(); }
+int64_t& Optimizer::updates() { return *state_->get(kUpdates).data_ptr<int64_t>(); }
 
 void Optimizer::announce(double lr) {
   rate_ = lr;
@@ -84,9 +82,12 @@ void Optimizer::update(const std::vector<at::Tensor>& gradients) {
   at::NoGradGuard no_grad;
   for (size_t i = slots_.size(); i < names_.size(); i++) {
     auto slot = [&](const std::string& slot) {
-      return slot.empty() ? at::Tensor() : state->get(slot_name(names_[i], slot));
+      return slot.empty() ? at::Tensor() : state_->get(slot_name(names_[i], slot));
     };
-    slots_.push_back({weights_->get(names_[i]), slot(momentum_), slot(square_)});
+    const auto factor = update_.rates.find(names_[i]);
+    slots_.push_back({weights_->get(names_[i]), slot(momentum_), slot(square_),
+                      factor == update_.rates.end() ? 1 : factor->second,
+                      update_.undecayed.count(names_[i]) ? 0 : spec_.weight_decay});
   }
   for (size_t i = 0; i < names_.size(); i++) {
     if (!gradients[i].defined()) continue;
@@ -98,9 +99,9 @@ void Optimizer::update(const std::vector<at::Tensor>& gradients) {
 }
 
 void Optimizer::on_host(Slots& slots, const at::Tensor& gradient) const {
-  auto& [p, m, v] = slots;
+  auto& [p, m, v, factor, own_decay] = slots;
   const auto& s = spec_;
-  const float rate = rate_, decay = s.weight_decay, mu = s.momentum;
+  const float rate = rate_ * factor, decay = own_decay, mu = s.momentum;
   if (s.kind == "sgd" && !m.defined()) {
     each(p, gradient, m, v, [=](float& w, float g, float&, float&) { w -= rate * (g + decay * w); });
   } else if (s.kind == "sgd") {
@@ -138,12 +139,13 @@ void Optimizer::on_host(Slots& slots, const at::Tensor& gradient) const {
 }
 
 void Optimizer::on_device(Slots& slots, const at::Tensor& gradient) const {
-  auto& [p, m, v] = slots;
+  auto& [p, m, v, factor, decay] = slots;
   const auto& s = spec_;
-  const auto &lr = device_rate_, &count = device_step_;
+  const auto lr = factor == 1 ? device_rate_ : device_rate_ * factor;
+  const auto& count = device_step_;
   const bool decoupled = s.kind == "adamw";
-  if (decoupled) p.sub_(p * (lr * s.weight_decay));
-  auto g = s.weight_decay > 0 && !decoupled ? gradient + p * s.weight_decay : gradient;
+  if (decoupled && decay > 0) p.sub_(p * (lr * decay));
+  auto g = decay > 0 && !decoupled ? gradient + p * decay : gradient;
   if (s.kind == "sgd") {
     if (m.defined()) {
       m.mul_(s.momentum).add_(g);

@@ -14,19 +14,14 @@ namespace mnv2 {
 
 class Optimizer {
  public:
-  struct Parameter {
-    std::string name;
-    std::vector<int64_t> shape;
-    at::ScalarType dtype;
-  };
-  Optimizer(OptimizerSpec spec, const std::vector<Parameter>& parameters, std::shared_ptr<NamedTensors> weights);
-
-  /** `optimizer.<parameter>.<slot>` for each parameter and slot, and `optimizer.updates`, an int64 on the host. */
-  const std::shared_ptr<NamedTensors> state;
-  const std::vector<std::string>& names() const { return names_; }
+  /** Declares `optimizer.<parameter>.<slot>` in `state`, and `optimizer.updates`, an int64 on the host. */
+  Optimizer(const UpdateSpec& spec, const std::vector<TrainedParameter>& parameters,
+            std::shared_ptr<NamedTensors> weights, std::shared_ptr<NamedTensors> state);
 
   /** The learning rate of the next update. */
   void announce(double lr);
+  /** Number of the update announced, from 1. */
+  int64_t number() const { return step_; }
   /**
    * `gradients[i]` belongs to parameter i; an undefined one leaves its parameter alone. On a device rate and count are
    * read there, so that the update can be captured in a CUDA graph.
@@ -36,16 +31,18 @@ class Optimizer {
   void count();
 
  private:
-  /** A parameter and what is remembered of it; undefined where the optimizer has no such slot. */
+  /** A parameter, what is remembered of it (undefined where the optimizer has no such slot), and what is its own. */
   struct Slots {
     at::Tensor parameter, momentum, square;
+    double rate, decay;  // factor of the learning rate; weight decay
   };
   int64_t& updates();
   void on_host(Slots& slots, const at::Tensor& gradient) const;
   void on_device(Slots& slots, const at::Tensor& gradient) const;
 
-  const OptimizerSpec spec_;
-  const std::shared_ptr<NamedTensors> weights_;
+  const UpdateSpec update_;
+  const OptimizerSpec& spec_ = update_.optimizer;
+  const std::shared_ptr<NamedTensors> weights_, state_;
   std::vector<std::string> names_;
   std::string momentum_, square_;  // what the slots are called; empty: there is none
   std::vector<Slots> slots_;       // of each parameter, from the first update on: entries stay where they are

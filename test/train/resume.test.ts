@@ -82,6 +82,19 @@ test.each<[string, TrainerOptions]>([
   ],
   ['a head on cached features in augmented views', { freeze: 'features', augment: 'aerial', views: 2 }],
   ['some blocks on cached features', { freeze: 12, optimizer: 'rmsprop', labelSmoothing: 0.1 }],
+  [
+    'the head first, then all with averages, gathered and clipped gradients',
+    {
+      headEpochs: 1,
+      epochs: 2,
+      ema: 0.8,
+      accumulate: 3,
+      clip: 1,
+      optimizer: 'adamw',
+      bestBy: 'loss',
+      backboneRate: 0.5,
+    },
+  ],
 ])('%s: interrupted again and again, every byte is the same', async (name, options) => {
   const [whole, out] = [at(name, 'whole'), at(name, 'parts')];
   const result = await trainer({ ...options, out: whole }).fit();

@@ -43,7 +43,7 @@ export class Checkpoints implements Hook {
   }
   /** After a failure the weights may be half a step old or not finite: then the newest good copy is what is written. */
   async ended(state: TrainingState, { how }: Ending): Promise<void> {
-    await this.#save(state, how === 'done' || how === 'stopped');
+    await this.#save(state, how);
   }
 
   #due({ step }: TrainingState): boolean {
@@ -51,8 +51,9 @@ export class Checkpoints implements Hook {
     return performance.now() - this.#at >= 1000 * seconds || step % steps === 0;
   }
 
-  async #save(state: TrainingState, whole = true): Promise<void> {
-    await state.keep().catch(() => undefined); // an engine that failed may not answer; what was kept is there
+  async #save(state: TrainingState, how?: Ending['how']): Promise<void> {
+    // Weights on the brink may be finite and are good for nothing.
+    if (how !== 'diverged') await state.keep().catch(() => undefined); // an engine that failed may not answer; what was kept is there
     const { best, last } = state;
     if (best && best !== this.#written.best) {
       await this.#write(BEST, state, best, { accuracy: String(best.accuracy) });
@@ -63,7 +64,7 @@ export class Checkpoints implements Hook {
       this.#written.last = last;
     }
     // Last of the three: a run whose state says that it is done has its weights on disk.
-    if (whole && last?.step === state.step) await this.options.saveState(state);
+    if (how !== 'failed' && how !== 'diverged' && last?.step === state.step) await this.options.saveState(state);
     this.#at = performance.now();
   }
 
