@@ -53,6 +53,7 @@ export function changing(model: Module): string[] {
 
 const finite = ({ data, dtype }: TensorData): boolean => dtype === 'int64' || firstNotFinite(data as Float32Array) < 0;
 
+/** Where a training is, as hooks see it. */
 export class TrainingState {
   /** whole epochs taken */
   epoch = 0;
@@ -125,6 +126,7 @@ export class TrainingState {
     if (snapshot && (!this.best || isBetter(this.bestBy, figures, this.best))) this.best = { ...snapshot, ...figures };
   }
 
+  /** Where it is, without the tensors. */
   get position(): Position {
     const { epoch, step, pass, history, seconds } = this;
     if (!this.best) return { epoch, step, pass, history, best: undefined, seconds };
