@@ -23,6 +23,8 @@ interface Beginnings {
   saved: SavedState | undefined;
   stop: AbortSignal;
   emit: (event: TrainEvent) => void;
+  /** notes of an attempt before this one */
+  said: readonly string[];
 }
 
 interface Ready {
@@ -41,8 +43,10 @@ export async function begin(context: Beginnings, own: Own): Promise<Ready> {
   const { recipe, model, data, saved, stop, emit } = context;
   if (saved) refuse(listingChanges(saved.data, data)); // before an image is decoded
   const { weights, notes } = await firstWeights(recipe, model, own, saved);
+  notes.unshift(...context.said);
   const terms = termsOf(recipe, model, data.classes, weights.engine);
   const freezing = new Freezing(model);
+  own({ dispose: () => freezing.restore() });
   const stage = stageAfter(saved?.position.epoch ?? 0, recipe);
   const prepareStage = (epoch: number, hear = quietly(emit), say: string[] = []): Promise<Prepared | undefined> => {
     const next = stageAfter(epoch, recipe);

@@ -11,16 +11,23 @@ export interface Preset {
 /**
  * - `reference`: the run this project is measured against. The backbone frozen, its output cached, a plain head.
  * - `fast`: the same cache over several augmented views; under a minute for a thousand images on two cores.
- * - `accurate`: all of it is trained, for as long as it pays.
+ * - `accurate`: the head first, then all of it at a small rate, strongly augmented; the average of the weights is what is
+ *   kept, of the epoch with the lowest loss: the most accurate one is often an early, lucky one.
  * @example
  * import { PRESETS } from 'mnv2-torch';
  * console.log(PRESETS.reference.settings.freeze, PRESETS.reference.settings.epochs); // features 20
  */
 export const PRESETS: Readonly<Record<(typeof PRESET_NAMES)[number], Preset>> = {
   reference: { size: 224, settings: { freeze: 'features', epochs: 20, batchSize: 16, optimizer: 'adam' } },
-  fast: { size: 224, settings: { freeze: 'features', epochs: 30, batchSize: 32, augment: 'aerial', views: 6 } },
+  fast: {
+    size: 224,
+    settings: { freeze: 'features', epochs: 30, batchSize: 32, optimizer: 'adam', augment: 'aerial', views: 7 },
+  },
   accurate: {
     size: 256,
-    settings: { freeze: 'none', epochs: 24, batchSize: 32, optimizer: 'adamw', lr: 4e-4, augment: 'strong' },
+    settings: {
+      ...{ freeze: 'none', headEpochs: 5, epochs: 24, batchSize: 32, optimizer: 'adamw', lr: 4e-4 },
+      ...{ augment: 'strong', labelSmoothing: 0.1, ema: 'auto', bestBy: 'loss' },
+    },
   },
 };

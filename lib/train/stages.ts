@@ -37,7 +37,12 @@ export class Freezing {
   }
 
   enter({ head }: Stage): void {
-    if (head) return (this.model as Freezable).freezeBackbone('features');
+    if (head) (this.model as Freezable).freezeBackbone('features');
+    else this.restore();
+  }
+
+  /** As it was. */
+  restore(): void {
     // From the outside in, as freezing reaches all that is below.
     for (const [module, frozen] of this.#frozen) {
       if (frozen) module.freeze();

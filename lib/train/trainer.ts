@@ -8,6 +8,7 @@ import { Job } from './job.js';
 import type { Own } from './prepare.js';
 import { resolveRecipe, type Freeze, type Recipe, type TrainerOptions } from './recipe.js';
 import type { TrainResult } from './result.js';
+import { fittingNote, smallerBatch, type Batch } from './batch-fit.js';
 import { begin } from './begin.js';
 import { RunFolder } from './run-folder.js';
 import { readState, type SavedState } from './state-file.js';
@@ -66,39 +67,60 @@ export class Trainer implements AsyncIterable<TrainEvent> {
   async #train(emit: (event: TrainEvent) => void, left: AbortSignal): Promise<TrainResult> {
     if (this.#running) throw new UsageError('this Trainer is training already; wait for its end, or make another one');
     this.#running = true;
-    const { options: recipe, model, data } = this;
-    const started = performance.now();
+    const { options: recipe, model } = this;
     const stop = recipe.signal ? AbortSignal.any([recipe.signal, left]) : left;
-    const owned: { dispose(): void }[] = [];
-    const own: Own = (it) => (owned.unshift(it), it);
     let run: RunFolder | undefined;
     let saved: SavedState | undefined;
-    let job: Job | undefined;
     try {
       if (recipe.resume !== undefined) {
         run = await RunFolder.reopen(recipe.resume);
         saved = await readState(recipe.resume);
       } else if (recipe.out !== undefined) run = await RunFolder.claim(recipe.out);
       if (recipe.freeze !== undefined) (model as Freezable).freezeBackbone(recipe.freeze);
-      const settled = { recipe, model, data, saved, stop, emit };
-      const ready = await begin(settled, own);
-      job = new Job({ ...settled, ...ready, run, started });
+      return await this.#attempt(recipe, { run, saved, started: performance.now(), stop, emit }, []);
+    } finally {
+      await run?.release();
+      this.#running = false;
+    }
+  }
+
+  /** Trains; again with smaller batches where memory ran out in the first epoch. */
+  async #attempt(recipe: Recipe, context: Attempt, said: readonly string[]): Promise<TrainResult> {
+    const { model, data } = this;
+    const { saved } = context;
+    const owned: { dispose(): void }[] = [];
+    const own: Own = (it) => (owned.unshift(it), it);
+    let job: Job | undefined;
+    let trying = false;
+    let smaller: Batch | undefined;
+    try {
+      const settled = { recipe, model, data, ...context, said };
+      job = new Job({ ...settled, ...(await begin(settled, own)) });
       for await (const epoch of job.remaining()) {
+        trying = epoch === 1 && !saved;
         const train = await job.train(epoch);
+        trying = false;
         const valid = train && (await job.validate(epoch));
         if (!valid) break; // stopped
         await job.ended(epoch, train, valid);
       }
       return await job.finish();
     } catch (error) {
-      await job?.failed(error as Error);
+      smaller = trying ? smallerBatch(error, recipe) : undefined;
+      if (!smaller) await job?.failed(error as Error);
       for (const it of owned) it.dispose();
-      throw error;
-    } finally {
-      await run?.release();
-      this.#running = false;
+      if (!smaller) throw error;
     }
+    return this.#attempt({ ...recipe, ...smaller }, context, [...said, fittingNote(recipe, smaller)]);
   }
+}
+
+interface Attempt {
+  run: RunFolder | undefined;
+  saved: SavedState | undefined;
+  started: number;
+  stop: AbortSignal;
+  emit: (event: TrainEvent) => void;
 }
 
 type Freezable = Module & { freezeBackbone(what: Freeze): void };
