@@ -114,10 +114,10 @@ test('--repeat trains with a seed and a split each; a run’s config.json is one
     read<SplitJson>('repeats', 'seed-4', 'split.json').val,
   );
   // One of them by itself is the same training.
-  const one = cli(['train', at('images'), ...SMALL, '--seed', '4', '--out', at('one'), '--quiet']);
+  const one = cli(['train', at('images'), ...SMALL, '--seed', '4', '--out', at('alone'), '--quiet']);
   expect(one.status).toBe(0);
   const best = (...folder: string[]): Buffer => fs.readFileSync(path.join(at(...folder), 'best.safetensors'));
-  expect(best('one').equals(best('repeats', 'seed-4'))).toBe(true);
+  expect(best('alone').equals(best('repeats', 'seed-4'))).toBe(true);
   const both = cli(['train', at('images'), '--repeat', '2', '--folds', '2']);
   expect([both.status, both.stderr]).toEqual([2, expect.stringContaining('--repeat: expected it or --folds')]);
 });

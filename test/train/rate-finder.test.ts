@@ -3,6 +3,10 @@ import { findRate, MobileNetV2, syntheticScenes, type Dataset } from 'mnv2-torch
 import { plot } from '../../dist/report/plot.js';
 import { curveOf } from '../../dist/train/rate-finder.js';
 import { cli } from '../support/cli.ts';
+import { imageFolder } from '../support/image-folder.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const at = temporaryFolder('rate-finder');
 
 let data: Dataset;
 beforeAll(async () => {
@@ -58,8 +62,9 @@ test('a plot: a dot a column at its height, ends and mark on the axis', () => {
   expect(lines).toEqual(['    3.00 │•', '         │  •', '    1.00 │    •', '         └──▲──', '          1 100']);
 });
 
-test('mnv2-torch lr-find draws and says what to type', () => {
-  const args = ['lr-find', '--size', '32', '--width', '0.1', '--steps', '12', '--batch-size', '64', '--quiet'];
+test('mnv2-torch lr-find draws and says what to type', async () => {
+  const images = await imageFolder(at('images'), { classes: ['a', 'b', 'c'], perClass: 8 });
+  const args = ['lr-find', images, '--size', '32', '--width', '0.1', '--steps', '12', '--batch-size', '8', '--quiet'];
   const { status, stdout } = cli(args);
   expect(stdout).toMatch(
     /^loss, smoothed, over the learning rate\n[\s\S]*└─+[\s\S]*(suggested: --lr|the loss never fell)/,

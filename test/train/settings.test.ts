@@ -5,6 +5,7 @@ import { readConfig, runSchema } from '../../dist/cli/run-settings.js';
 import { mistakes } from '../../dist/schema.js';
 import { settingsSchema } from '../../dist/train/settings.js';
 import { cli } from '../support/cli.ts';
+import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('settings');
@@ -59,12 +60,13 @@ describe('a config file', () => {
     ].join('\n');
     await expect(readConfig(write('bomb.yaml', bomb))).rejects.toThrow(/alias/i);
   });
-  test('a run’s config.json, passed back in, makes the same checkpoint and the same config.json; flags count before it', () => {
+  test('a run’s config.json, passed back in, makes the same checkpoint and the same config.json; flags count before it', async () => {
+    const images = await imageFolder(at('images'), { classes: ['a', 'b', 'c'], perClass: 6 });
     const first = write(
       'run.yaml',
       'size: 32\nwidth: 0.1\nepochs: 1\nfreeze: features\noptimizer: sgd\nschedule: step\n',
     );
-    const train = (...args: string[]): unknown => cli(['train', '--quiet', ...args]);
+    const train = (...args: string[]): unknown => cli(['train', images, '--quiet', ...args]);
     expect(train('--config', first, '--out', at('one'))).toMatchObject({ status: 0 });
     expect(train('--config', at('one', 'config.json'), '--out', at('two'))).toMatchObject({ status: 0 });
     for (const file of ['best.safetensors', 'last.safetensors', 'config.json'])
