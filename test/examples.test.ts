@@ -10,6 +10,8 @@ interface Example {
   code: string;
   /** where it is written before it runs; absent: it is handed to Node as it is */
   file?: string;
+  /** runs in one process with the others: starting one takes longer than most examples */
+  together?: boolean;
 }
 
 const files = (dir: string, ext: string): string[] =>
@@ -34,6 +36,7 @@ function fromSource(file: string): Example[] {
     return [...text.matchAll(/@example\n([\s\S]*?)(?=\n@|$)/g)].map((m) => ({
       name: `${path.basename(file)}: ${after.slice(0, 60)}`,
       code: m[1]!.trim(),
+      together: true,
     }));
   });
 }
@@ -70,27 +73,53 @@ test('there are examples', () => {
   expect(examples.length).toBeGreaterThan(50);
 });
 
-beforeAll(() => fs.rmSync('build/examples', { recursive: true, force: true }));
+interface Outcome {
+  lines: string[];
+  error: string;
+}
+const outcomes = new Map<Example, Outcome>();
 
-test.each(examples.map((e) => [e.name, e] as const))('%s', (_name, { code, file }) => {
+beforeAll(() => {
+  fs.rmSync('build/examples', { recursive: true, force: true });
+  const folder = path.resolve('build/examples/source'); // inside, so that the package finds itself
+  fs.mkdirSync(folder, { recursive: true });
+  const those = examples.filter((e) => e.together);
+  const programs = those.map((_, i) => path.join(folder, `${i}.mjs`));
+  those.forEach(({ code }, i) => fs.writeFileSync(programs[i]!, code));
+  const runner = path.resolve('test/support/run-examples.js');
+  const run = spawnSync(process.execPath, [runner, ...programs], { encoding: 'utf8', timeout: 110_000 });
+  const told = run.stdout.split('\n').filter((l) => l !== '');
+  for (const [i, line] of told.entries()) {
+    const { printed, error } = JSON.parse(line) as { printed: string[]; error: string | null };
+    outcomes.set(those[i]!, { lines: printed, error: error ?? '' });
+  }
+  const next = those[told.length];
+  if (next) outcomes.set(next, { lines: [], error: `it ended the process: ${run.signal ?? run.status} ${run.stderr}` });
+});
+
+/** As a user would run it: the package by its own name, no jest in between. */
+function alone({ code, file }: Example): Outcome {
   if (file) {
     fs.mkdirSync(path.dirname(file), { recursive: true });
     fs.writeFileSync(file, code);
   }
-  // The package imports itself by its own name, as a user would; no jest in between.
   const run = spawnSync(process.execPath, file ? [file] : ['--input-type=module', '-e', code], {
     encoding: 'utf8',
     cwd: file ? path.dirname(file) : path.resolve('.'),
     timeout: 100_000,
   });
-  expect(run.stderr.replace(/^.*(Warning|--trace-warnings).*$/gm, '').trim()).toBe('');
-  expect(run.status).toBe(0);
-  const lines = run.stdout
-    .trim()
-    .split('\n')
-    .filter((l) => l !== '');
-  const expected = promised(code);
-  if (expected.length > 0) expect(lines.slice(0, expected.length).map(plain)).toEqual(expected.map(plain));
+  const error = run.stderr.replace(/^.*(Warning|--trace-warnings).*$/gm, '').trim();
+  return { lines: run.stdout.trim().split('\n'), error: run.status === 0 ? error : `${run.status}: ${run.stderr}` };
+}
+
+test.each(examples.map((e) => [e.name, e] as const))('%s', (_name, example) => {
+  const outcome = example.together ? outcomes.get(example) : alone(example);
+  expect(outcome).toBeDefined(); // one before it ended their process
+  const { lines, error } = outcome!;
+  expect(error).toBe('');
+  const expected = promised(example.code);
+  const said = lines.flatMap((l) => l.split('\n')).filter((l) => l !== '');
+  if (expected.length > 0) expect(said.slice(0, expected.length).map(plain)).toEqual(expected.map(plain));
 });
 
 test('every public function and class has an example', () => {

@@ -231,7 +231,9 @@ describe('train, eval, predict', () => {
       'config.json',
       'last.safetensors',
       'metrics.jsonl',
+      'report.html',
       'split.json',
+      'state.safetensors',
     ]);
     const config = JSON.parse(fs.readFileSync(at('run/config.json'), 'utf8')) as Record<string, unknown>;
     expect(config).toMatchObject({

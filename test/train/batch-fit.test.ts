@@ -22,7 +22,7 @@ test('half of the batch at most, and the update as it was', () => {
 const TRAINING = `
   import { ImageStore, MobileNetV2, Trainer } from 'mnv2-torch';
   const [out, batchSize, accumulate] = [process.argv[1], Number(process.argv[2]), Number(process.argv[3])];
-  const count = 260, size = 96;
+  const count = 260, size = 128;
   const rows = Int32Array.from({ length: count }, (_, i) => i);
   const store = new ImageStore({ count, height: size, width: size, channels: 3 });
   for (const i of rows) store.put(i, Uint8Array.from({ length: 3 * size * size }, (_, k) => (k * 37 + i * 101) % 256));
@@ -31,7 +31,7 @@ const TRAINING = `
     classes: ['a', 'b'], files: [...rows].map(String), labels: rows.map((i) => i % 2), size, store,
     skipped: [], damaged: [], notes: [], packed: async () => {}, ready: async () => split, dispose() {},
   };
-  const model = MobileNetV2({ numClasses: 2, widthMult: 0.5 });
+  const model = MobileNetV2({ numClasses: 2 });
   const options = { epochs: 1, batchSize, accumulate, headEpochs: 0, threads: 1, out, cache: 'off' };
   for await (const e of new Trainer(model, data, options)) if (e.event === 'start') for (const note of e.notes) console.log(note);`;
 
