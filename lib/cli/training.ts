@@ -85,7 +85,8 @@ export async function planTraining(words: TrainingWords, saved?: SavedState): Pr
   const preset = settings.preset && PRESETS[settings.preset];
   const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
   const { device = 'auto', seed = 0 } = settings;
-  const options: TrainerOptions = { ...training, device, ...(weights && { weights }) };
+  const unfrozen = preset ? {} : ({ freeze: 'none' } as const);
+  const options: TrainerOptions = { ...unfrozen, ...training, device, ...(weights && { weights }) };
   // A network of two classes takes what the real one will.
   resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, options);
   return {
