@@ -95,7 +95,7 @@ export function setting<S extends z.ZodType>(schema: S, describe: string, more: 
 }
 
 /** What a schema made above expects: its message for a value of no kind. */
-function expectedOf(schema: z.ZodType): string {
+export function expectedOf(schema: z.ZodType): string {
   return schema.safeParse(Symbol('nothing')).error?.issues[0]?.message ?? '';
 }
 

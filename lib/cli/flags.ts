@@ -2,14 +2,13 @@
 // them a network does not fit into any machine, and finding that out would take minutes.
 import { MOST_PIXELS } from '../data/checks.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
-import { MOST_THREADS } from '../engine/engine.js';
+import { MOST_BATCH } from '../engine/batch-size.js';
+import { DEVICES, DEVICES_TEXT, MOST_THREADS } from '../engine/engine.js';
 import { MOST_CLASSES, MOST_WIDTH } from '../models/classifier-network.js';
 import { ARCHITECTURES } from '../models/registry.js';
 import { TTA } from '../infer/views.js';
 import { MOST_SIZE } from '../weights/preprocess.js';
 import { choice, flag, number, whole, word } from './options.js';
-
-const MOST_BATCH = 65_536;
 
 const ARCH = 'network (default mobilenet_v2, or what the weights say)';
 const WIDTH = 'width multiplier (default 1, or what the weights say)';
@@ -28,8 +27,8 @@ export const seedFlag = (o: { describe: string }) =>
 /** The device is looked for when it is used; its name is checked here. */
 export const deviceFlag = (o: { default: 'auto' | 'cpu' }) =>
   word<string, string>({
-    expected: 'auto, cpu, cuda or cuda:n',
-    parse: (typed) => (/^(auto|cpu|cuda(:\d+)?)$/.test(typed) ? typed : undefined),
+    expected: DEVICES_TEXT,
+    parse: (typed) => (DEVICES.test(typed) ? typed : undefined),
     describe: 'where it runs',
     ...o,
   });

@@ -78,8 +78,13 @@ export function ofSettings<S extends z.ZodObject, B extends keyof S['shape'] = n
 }
 
 function valued<S extends z.ZodType, D>(of: S, { describe, default: absent }: Described<D>): Option<never> {
-  const { expected } = schema.help.get(schema.setting(of, describe))!;
-  return { describe, expected, kind: 'value', absent: absent as never, read: reader(of) as never };
+  return {
+    describe,
+    expected: schema.expectedOf(of),
+    kind: 'value',
+    absent: absent as never,
+    read: reader(of) as never,
+  };
 }
 
 /** A number within a range. */

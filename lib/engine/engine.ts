@@ -18,11 +18,13 @@ export const MOST_THREADS = 4 * os.availableParallelism();
 
 /** How a device may be named. */
 export const DEVICES = /^(auto|cpu|cuda(?::(\d+))?)$/;
+/** The same in words. */
+export const DEVICES_TEXT = 'auto, cpu, cuda or cuda:n';
 
 /** 'auto' | 'cpu' | 'cuda' | 'cuda:n' -> 'cpu' | 'cuda:n'. Fails, saying why, when a CUDA device is asked for and absent. */
 export function resolveDevice(device: string): string {
   const match = DEVICES.exec(device);
-  if (!match) throw new UsageError(`device: expected auto, cpu, cuda or cuda:n, got '${device}'`);
+  if (!match) throw new UsageError(`device: expected ${DEVICES_TEXT}, got '${device}'`);
   if (device === 'cpu') return device;
   const found = native().cudaDevices();
   if (device === 'auto') return found.length > 0 ? 'cuda:0' : 'cpu';

@@ -2,15 +2,13 @@
 import path from 'node:path';
 import type { AlikeFiles, Audit, EqualFiles } from '../audit/result.js';
 import { decodeImage } from '../data/decode.js';
-import { count, html, Markup, percent, plural, type Piece } from './html/markup.js';
-import { STYLE } from './html/style.js';
+import { count, html, type Markup, percent, plural, type Piece } from './html/markup.js';
+import { page } from './html/shell.js';
 
 /** Side of a picture, pixels. */
 const SIDE = 160;
 /** Copies that are shown; the rest is counted. */
 const MOST_COPIES = 60;
-
-const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /** As a data: URL; undefined where it cannot be read any more. */
 async function picture(root: string, file: string): Promise<string | undefined> {
@@ -112,72 +110,54 @@ export async function auditPage(audit: Audit): Promise<string> {
   const shown = await Promise.all(copies.slice(0, MOST_COPIES).map((of) => copy(root, of)));
   const title = `Audit of ${root}`;
   const said = [...findings.map((f) => f.text), ...notes];
-  return String(
-    html`<!doctype html>
-      <html lang="en">
-        <head>
-          <meta charset="utf-8" />
-          <meta http-equiv="Content-Security-Policy" content="${POLICY}" />
-          <meta name="viewport" content="width=device-width, initial-scale=1" />
-          <meta name="color-scheme" content="light dark" />
-          <link rel="icon" href="data:," />
-          <title>${title}</title>
-          <style>
-            ${new Markup(STYLE)}
-          </style>
-        </head>
-        <body>
-          <a class="skip" href="#main">Skip to the figures</a>
-          <header><h1>${title}</h1></header>
-          <main id="main">
-            ${keyFigures(audit)}
-            <section aria-labelledby="findings">
-              <h2 id="findings">Worth a look</h2>
-              ${
-                said.length > 0
-                  ? html`<ul class="findings">
-                      ${said.map((text) => html`<li>${text}</li>`)}
-                    </ul>`
-                  : html`<p class="lead">Nothing found.</p>`
-              }
-            </section>
-            ${
-              shown.length > 0 &&
-              html`<section aria-labelledby="copies">
-                <h2 id="copies">Pictures that are there more than once</h2>
-                ${copies.length > shown.length && html`<p class="lead">${shown.length} of ${copies.length}</p>`}
-                <ul class="mistakes">
-                  ${shown}
-                </ul>
-              </section>`
-            }
-            ${neighbours(audit)}
-            <section aria-labelledby="classes">
-              <h2 id="classes">Classes</h2>
-              ${leakage !== null && html`<p class="lead">Neighbours in number: images whose nearest of the class lies within 3 file numbers.</p>`}
-              ${table(
-                'Classes',
-                [
-                  'Class',
-                  'Images',
-                  'Train',
-                  'Val',
-                  'Test',
-                  'Grey',
-                  ...(leakage ? ['Neighbours in number', 'By chance'] : []),
-                ],
-                classes.map((c, i) => {
-                  const order = leakage?.classes[i]?.order;
-                  const numbers = order ? [percent(order.share), percent(order.chance)] : [];
-                  return [c.label, c.images, c.train, c.val, c.test, c.grey, ...numbers];
-                }),
-              )}
-            </section>
-          </main>
-          <footer><p>Made by mnv2-torch.</p></footer>
-        </body>
-      </html> `,
-  );
+  return page({
+    title,
+    header: html`<h1>${title}</h1>`,
+    main: html`${keyFigures(audit)}
+      <section aria-labelledby="findings">
+        <h2 id="findings">Worth a look</h2>
+        ${
+          said.length > 0
+            ? html`<ul class="findings">
+                ${said.map((text) => html`<li>${text}</li>`)}
+              </ul>`
+            : html`<p class="lead">Nothing found.</p>`
+        }
+      </section>
+      ${
+        shown.length > 0 &&
+        html`<section aria-labelledby="copies">
+          <h2 id="copies">Pictures that are there more than once</h2>
+          ${copies.length > shown.length && html`<p class="lead">${shown.length} of ${copies.length}</p>`}
+          <ul class="mistakes">
+            ${shown}
+          </ul>
+        </section>`
+      }
+      ${neighbours(audit)}
+      <section aria-labelledby="classes">
+        <h2 id="classes">Classes</h2>
+        ${leakage !== null && html`<p class="lead">Neighbours in number: images whose nearest of the class lies within 3 file numbers.</p>`}
+        ${table(
+          'Classes',
+          [
+            'Class',
+            'Images',
+            'Train',
+            'Val',
+            'Test',
+            'Grey',
+            ...(leakage ? ['Neighbours in number', 'By chance'] : []),
+          ],
+          classes.map((c, i) => {
+            const order = leakage?.classes[i]?.order;
+            const numbers = order ? [percent(order.share), percent(order.chance)] : [];
+            return [c.label, c.images, c.train, c.val, c.test, c.grey, ...numbers];
+          }),
+        )}
+      </section>`,
+    footer: html`<p>Made by mnv2-torch.</p>`,
+  });
 }
 
 /** Contradictions first, then leaks. */

@@ -7,8 +7,9 @@ import type { Module } from '../nn/module.js';
 import { check, number, whole } from '../schema.js';
 import type { TrainEvent } from './events.js';
 import { firstWeights, prepare, type Own } from './prepare.js';
-import { resolveRecipe, type Freeze, type TrainerOptions } from './recipe.js';
+import { resolveRecipe, type TrainerOptions } from './recipe.js';
 import { shuffled } from './schedule.js';
+import { freezeAs } from './stages.js';
 
 /** How a range test goes, beside the options of the training it is for. */
 export interface RateFinderOptions extends TrainerOptions {
@@ -89,7 +90,7 @@ export async function findRate(model: Module, data: Dataset, options: RateFinder
   const stop = recipe.signal ?? new AbortController().signal;
   const rates = Array.from({ length: steps }, (_, i) => from * (to / from) ** (i / (steps - 1)));
   try {
-    if (recipe.freeze !== undefined) (model as Freezable).freezeBackbone(recipe.freeze);
+    freezeAs(model, recipe.freeze);
     const first = await firstWeights(recipe, model, own);
     const prepared = await prepare(recipe, model, data, first, stop, onEvent, own);
     if (!prepared) return curveOf([], []);
@@ -128,5 +129,3 @@ export async function findRate(model: Module, data: Dataset, options: RateFinder
     for (const it of owned) it.dispose();
   }
 }
-
-type Freezable = Module & { freezeBackbone(what: Freeze): void };

@@ -8,14 +8,12 @@ import {
   type AugmentPreset,
   type AugmentSettings,
 } from '../data/augment.js';
-import { DEVICES, MOST_THREADS } from '../engine/engine.js';
+import { MOST_BATCH } from '../engine/batch-size.js';
+import { DEVICES, DEVICES_TEXT, MOST_THREADS } from '../engine/engine.js';
 import { choice, flag, judged, listed, number, setting, whole } from '../schema.js';
 import { validPreprocess, type Preprocess } from '../weights/preprocess.js';
 import { saveEverySchema } from './interval.js';
 import { scheduleSchema, SCHEDULES } from './schedule.js';
-
-/** A step of more images fits into no machine, and finding that out would take minutes. */
-const MOST_BATCH = 65_536;
 
 /** Optimizers by name; `sgd` has a momentum of 0.9. */
 export const OPTIMIZERS = ['sgd', 'adam', 'adamw', 'rmsprop'] as const;
@@ -25,7 +23,6 @@ export const PRESET_NAMES = ['reference', 'fast', 'accurate'] as const;
 const weightDecay = number({ least: 0 }).optional();
 const share = number({ least: 0, below: 1 }, 'a share').optional();
 const eps = number({ above: 0 }).optional();
-const DEVICES_TEXT = 'auto, cpu, cuda or cuda:n';
 const moments = { beta1: share, beta2: share, eps, weightDecay };
 const optimizerSpecs = [
   z.strictObject({ kind: z.literal('sgd'), momentum: share, nesterov: flag().optional(), weightDecay }),

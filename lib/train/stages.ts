@@ -24,7 +24,10 @@ export function stageAfter(epoch: number, recipe: Recipe): Stage {
   return { first: 0, epochs: headEpochs, head: true, lr: rate, schedule: { kind: 'cosine' } };
 }
 
-type Freezable = Module & { freezeBackbone(what: Freeze): void };
+/** Freezes a part of a model that has one to freeze, as `resolveRecipe` has made sure; undefined changes nothing. */
+export function freezeAs(model: Module, what: Freeze | undefined): void {
+  if (what !== undefined) (model as Module & { freezeBackbone(what: Freeze): void }).freezeBackbone(what);
+}
 
 /** What of a model is frozen, as it was: to freeze more for a while. */
 export class Freezing {
@@ -37,7 +40,7 @@ export class Freezing {
   }
 
   enter({ head }: Stage): void {
-    if (head) (this.model as Freezable).freezeBackbone('features');
+    if (head) freezeAs(this.model, 'features');
     else this.restore();
   }
 

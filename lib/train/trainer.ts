@@ -6,10 +6,11 @@ import type { Module } from '../nn/module.js';
 import { during, type TrainEvent } from './events.js';
 import { Job } from './job.js';
 import type { Own } from './prepare.js';
-import { resolveRecipe, type Freeze, type Recipe, type TrainerOptions } from './recipe.js';
+import { resolveRecipe, type Recipe, type TrainerOptions } from './recipe.js';
 import type { TrainResult } from './result.js';
 import { fittingNote, smallerBatch, type Batch } from './batch-fit.js';
 import { begin } from './begin.js';
+import { freezeAs } from './stages.js';
 import { RunFolder } from './run-folder.js';
 import { readState, type SavedState } from './state-file.js';
 
@@ -76,7 +77,7 @@ export class Trainer implements AsyncIterable<TrainEvent> {
         run = await RunFolder.reopen(recipe.resume);
         saved = await readState(recipe.resume);
       } else if (recipe.out !== undefined) run = await RunFolder.claim(recipe.out);
-      if (recipe.freeze !== undefined) (model as Freezable).freezeBackbone(recipe.freeze);
+      freezeAs(model, recipe.freeze);
       return await this.#attempt(recipe, { run, saved, started: performance.now(), stop, emit }, []);
     } finally {
       await run?.release();
@@ -122,5 +123,3 @@ interface Attempt {
   stop: AbortSignal;
   emit: (event: TrainEvent) => void;
 }
-
-type Freezable = Module & { freezeBackbone(what: Freeze): void };

@@ -1,8 +1,8 @@
-// The page: its head, its order. One file that loads nothing; its policy would stop it from trying.
+// The page of a report: what stands on it, in order. One file that loads nothing; its policy would stop it from trying.
 import { createHash } from 'node:crypto';
 import type { Report } from './data.js';
 import { confusionSection } from './confusion.js';
-import { count, html, Markup, plural } from './markup.js';
+import { count, html, plural } from './markup.js';
 import { SCRIPT } from './script.js';
 import {
   calibrationSection,
@@ -13,17 +13,9 @@ import {
   keyFigures,
   mistakesSection,
 } from './sections.js';
-import { STYLE } from './style.js';
+import { page } from './shell.js';
 
-/** Only this script runs; pictures are data: URLs; nothing is loaded from anywhere. */
-const POLICY = [
-  "default-src 'none'",
-  'img-src data:',
-  "style-src 'unsafe-inline'",
-  `script-src 'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`,
-  "base-uri 'none'",
-  "form-action 'none'",
-].join('; ');
+const script = { text: SCRIPT, digest: createHash('sha256').update(SCRIPT).digest('base64') };
 
 const STATES = { running: 'in training', done: 'done', stopped: 'stopped', failed: 'failed', diverged: 'diverged' };
 
@@ -39,45 +31,22 @@ export function renderPage(report: Report): string {
   const when = `${written.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   const state = status(report);
   const embedded = pictures.thumbnails.size + 2 * pictures.large.size;
-  return String(
-    html`<!doctype html>
-      <html lang="en">
-        <head>
-          <meta charset="utf-8" />
-          <meta http-equiv="Content-Security-Policy" content="${new Markup(POLICY)}" />
-          <meta name="viewport" content="width=device-width, initial-scale=1" />
-          <meta name="color-scheme" content="light dark" />
-          <meta name="generator" content="mnv2-torch" />
-          <link rel="icon" href="data:," />
-          <title>${title}</title>
-          <style>
-            ${new Markup(STYLE)}
-          </style>
-        </head>
-        <body>
-          <a class="skip" href="#main">Skip to the figures</a>
-          <header>
-            <h1>${title}</h1>
-            <p>${subtitle}</p>
-            <p class="when">
-              ${state !== '' && html`<span class="state ${training?.state}">${state}</span> `}Written
-              ${when}${training?.state === 'running' && '; load it again for newer figures'}.
-            </p>
-          </header>
-          <main id="main">
-            ${keyFigures(report)} ${training && evaluation && html`<p class="judged">Of ${judgedOn}.</p>`}
-            ${findingsSection(report)} ${curvesSection(report)} ${evaluation && confusionSection(report, evaluation)}
-            ${evaluation && mistakesSection(report, evaluation)} ${classesSection(report)}
-            ${evaluation && calibrationSection(evaluation)} ${detailsSection(report)}
-          </main>
-          <footer>
-            <p>
-              ${embedded > 0 && `${count(pictures.thumbnails.size)} small and ${count(pictures.large.size)} large pictures are part of this file; it loads nothing. `}Made
-              by mnv2-torch.
-            </p>
-          </footer>
-          ${new Markup(`<script>${SCRIPT}</script>`)}
-        </body>
-      </html> `,
-  );
+  return page({
+    title,
+    script,
+    header: html`<h1>${title}</h1>
+      <p>${subtitle}</p>
+      <p class="when">
+        ${state !== '' && html`<span class="state ${training?.state}">${state}</span> `}Written
+        ${when}${training?.state === 'running' && '; load it again for newer figures'}.
+      </p>`,
+    main: html`${keyFigures(report)} ${training && evaluation && html`<p class="judged">Of ${judgedOn}.</p>`}
+    ${findingsSection(report)} ${curvesSection(report)} ${evaluation && confusionSection(report, evaluation)}
+    ${evaluation && mistakesSection(report, evaluation)} ${classesSection(report)}
+    ${evaluation && calibrationSection(evaluation)} ${detailsSection(report)}`,
+    footer: html`<p>
+      ${embedded > 0 && `${count(pictures.thumbnails.size)} small and ${count(pictures.large.size)} large pictures are part of this file; it loads nothing. `}Made
+      by mnv2-torch.
+    </p>`,
+  });
 }
