@@ -106,7 +106,9 @@ export {
 } from './nn/layers.js';
 export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer } from './nn/init.js';
 export * from './models/index.js';
+export { readWeightFile } from './weights/formats/read.js';
 export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
+export type { Format, WeightFile } from './weights/formats/weight-file.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
 export { type BadFile, type Dataset } from './data/dataset.js';
 export { type Split } from './data/split.js';

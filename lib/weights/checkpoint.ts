@@ -12,7 +12,8 @@ import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOption
 import type { MobileNet } from '../models/classifier-network.js';
 import { Module } from '../nn/module.js';
 import { matchWeights } from './load.js';
-import { readSafetensors, writeSafetensors } from './formats/safetensors.js';
+import { readWeightFile } from './formats/read.js';
+import { writeSafetensors } from './formats/safetensors.js';
 
 /** A checkpoint read and understood. Fields are absent where the file does not say. */
 export interface Checkpoint {
@@ -42,7 +43,7 @@ export interface Checkpoint {
  */
 export async function loadCheckpoint(from: string): Promise<Checkpoint> {
   const file = await checkpointFile(from);
-  const { tensors, metadata } = await readSafetensors(file);
+  const { tensors, metadata } = await readWeightFile(file);
   const checkpoint: Checkpoint = { file, tensors, metadata, options: {} };
   const { arch, classes, preprocess } = metadata;
   if (arch) checkpoint.arch = arch;

@@ -1,11 +1,10 @@
 // Reading and writing .safetensors files. Owns the format, knows nothing of models.
 import { randomUUID } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
-import { foreignFormat } from './foreign.js';
+import { kindOf, withFile, type OpenFile } from './open-file.js';
 import { ELEMENT, parseHeader, type Entry } from './safetensors-header.js';
 
 /** A checkpoint in memory. All metadata values are strings, as the format says. */
@@ -23,12 +22,11 @@ const WRITTEN: Partial<Record<DType, string>> = {
 };
 /** Headers are JSON of names and shapes: a longer one is not a header. */
 const MOST_HEADER = 100 << 20;
-/** Bytes read first: most headers whole, and all that tells another format. */
-const START = 64 << 10;
 /** What a header begins with. */
 const BRACE = 0x7b;
 
-function halfToFloat(h: number): number {
+/** The value of an IEEE half-precision number. */
+export function halfToFloat(h: number): number {
   const [sign, exponent, fraction] = [h & 0x8000 ? -1 : 1, (h >> 10) & 31, h & 1023];
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
@@ -61,48 +59,6 @@ function decode(body: Uint8Array, { dtype, from, to }: Entry): { data: HostArray
   }
 }
 
-function kindOf(found: Stats): string {
-  if (found.isDirectory()) return 'a folder';
-  if (found.isFIFO()) return 'a named pipe';
-  return found.isSocket() ? 'a socket' : 'a device';
-}
-
-/**
- * Opens a file to read. What is none is refused before it is opened: a pipe would wait for a writer, and opening a
- * device can do things.
- */
-async function openRegular(file: string): Promise<{ handle: FileHandle; size: number }> {
-  const refuse = (found: Stats): void => {
-    if (!found.isFile())
-      throw new DataError(`cannot read the checkpoint ${file}: expected a file, it is ${kindOf(found)}`, [file]);
-  };
-  refuse(await stat(file));
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const found = await handle.stat();
-    refuse(found); // it may have been replaced in between
-    return { handle, size: found.size };
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
-}
-
-/** Bytes of one read call: the system takes no more than 2 GiB. */
-const CHUNK = 1 << 30;
-
-/** `length` bytes from `position` on; fewer where the file ends before. */
-async function readBytes(handle: FileHandle, position: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.from(new ArrayBuffer(length));
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(CHUNK, length - done), position + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
-  }
-  return bytes.subarray(0, done);
-}
-
 /**
  * Reads a checkpoint. Takes no more memory than the file is long, whatever its header says.
  * @throws DataError that says what is wrong with the file: missing, no regular file, cut short, of another format, a
@@ -115,36 +71,25 @@ async function readBytes(handle: FileHandle, position: number, length: number): 
  * const { metadata, tensors } = await readSafetensors(file);
  * console.log(metadata.arch, [...tensors.get('w').data]); // mine [ 1, 2 ]
  */
-export async function readSafetensors(file: string): Promise<SafeTensors> {
-  let handle: FileHandle | undefined;
-  try {
-    const opened = await openRegular(file);
-    handle = opened.handle;
-    return await readOpened(handle, opened.size, file);
-  } catch (cause) {
-    if (cause instanceof DataError) throw cause;
-    throw new DataError(`cannot read the checkpoint ${file}: ${(cause as Error).message}`, [file], { cause });
-  } finally {
-    await handle?.close();
-  }
+export function readSafetensors(file: string): Promise<SafeTensors> {
+  return withFile(file, readOpened);
 }
 
-async function readOpened(handle: FileHandle, size: number, file: string): Promise<SafeTensors> {
+/** Whether a file begins as the format does: a length that fits, and a brace. */
+export function looksLikeSafetensors({ size, start }: OpenFile): boolean {
+  return start.length > 8 && start[8] === BRACE && 8 + Number(start.readBigUInt64LE(0)) <= size;
+}
+
+/** The same of a file that is open. */
+export async function readOpened({ path: file, size, start, read }: OpenFile): Promise<SafeTensors> {
   const bad = (what: string): DataError => new DataError(`${file} is not a usable .safetensors file: ${what}`, [file]);
-  const start = await readBytes(handle, 0, Math.min(size, START));
   if (start.length < 8) throw bad(`expected at least 8 bytes, got ${start.length}`);
   const length = Number(start.readBigUInt64LE(0));
-  const possible = length <= MOST_HEADER && 8 + length <= size;
-  if (!possible || start[8] !== BRACE) {
-    const foreign = foreignFormat(start);
-    if (foreign !== undefined) throw new DataError(`${file} is ${foreign}`, [file]);
-  }
-  if (!possible)
+  if (length > MOST_HEADER || 8 + length > size)
     throw bad(`its header would take ${length} bytes of a file of ${size}; is it cut short, or another format?`);
-  const header = 8 + length <= start.length ? start.subarray(8, 8 + length) : await readBytes(handle, 8, length);
+  const header = 8 + length <= start.length ? start.subarray(8, 8 + length) : await read(8, length);
   const { metadata, entries } = parseHeader(header, size - 8 - length, file);
-  const body = await readBytes(handle, 8 + length, size - 8 - length);
-  if (body.length < size - 8 - length) throw bad('it became shorter while it was read');
+  const body = await read(8 + length, size - 8 - length);
   return {
     metadata,
     tensors: new Map(entries.map((e) => [e.name, { ...decode(body, e), shape: [...e.shape] }])),

@@ -1,0 +1,39 @@
+// Reads a file of weights of any known format, told by its content, whatever it is called.
+import { DataError } from '../../errors.js';
+import { foreignFormat } from './foreign.js';
+import { withFile, type OpenFile } from './open-file.js';
+import { looksLikeSafetensors, readOpened } from './safetensors.js';
+import type { WeightFile } from './weight-file.js';
+
+/** One format: whether a file is of it, and how it is read. */
+interface Reader {
+  recognises(file: OpenFile): boolean;
+  read(file: OpenFile): Promise<WeightFile>;
+}
+
+const SAFETENSORS: Reader = {
+  recognises: looksLikeSafetensors,
+  read: async (file) => ({ format: 'safetensors', notes: [], ...(await readOpened(file)) }),
+};
+const READERS: readonly Reader[] = [SAFETENSORS];
+
+/**
+ * The tensors of a file, by the names and with the axes of whoever wrote it. Nothing in a file is ever executed, and no
+ * more memory is taken than it is long.
+ * @throws DataError that says what is wrong with the file: missing, cut short, of no known format, hostile
+ * @example
+ * import { readWeightFile, writeSafetensors } from 'mnv2-torch';
+ * import { mkdtempSync } from 'node:fs';
+ * const file = mkdtempSync('/tmp/mnv2-') + '/weights.bin';
+ * await writeSafetensors(file, new Map([['w', { data: Float32Array.of(1, 2), shape: [2], dtype: 'float32' }]]));
+ * const { format, tensors } = await readWeightFile(file);
+ * console.log(format, [...tensors.keys()]); // safetensors [ 'w' ]
+ */
+export function readWeightFile(file: string): Promise<WeightFile> {
+  return withFile(file, (opened) => {
+    const reader = READERS.find((r) => r.recognises(opened));
+    const foreign = reader || opened.size < 8 ? undefined : foreignFormat(opened.start);
+    if (foreign !== undefined) throw new DataError(`${file} is ${foreign}`, [file]);
+    return (reader ?? SAFETENSORS).read(opened);
+  });
+}
