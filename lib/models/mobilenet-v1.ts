@@ -13,6 +13,7 @@ import {
   SHARED_OPTIONS,
   type MobileNetOptions,
 } from './classifier-network.js';
+import { timmBlocks, type LayerNames } from './layer-names.js';
 import { choice, resolveOptions } from './options.js';
 
 export interface MobileNetV1Options extends MobileNetOptions {
@@ -25,6 +26,7 @@ export const mobilenetV1: Architecture<'mobilenet_v1', MobileNetV1Options> = {
   options: { ...SHARED_OPTIONS, activation: choice('activation', 'relu6', ['relu', 'relu6']) },
   create: MobileNetV1,
   head: LINEAR_HEAD,
+  layers,
 };
 
 const TABLE_1 = [
@@ -43,6 +45,25 @@ const TABLE_1 = [
   [1024, 2],
   [1024, 1],
 ] as const;
+
+function layers(): LayerNames[] {
+  const stages = timmBlocks(TABLE_1.map(([channels]) => channels));
+  const blocks = stages.flatMap((timm, i): LayerNames[] => {
+    const [block, k] = [`features.${i + 1}`, i + 1];
+    return [
+      [`${block}.0.0`, `${timm}.conv_dw`, `conv_dw_${k}`],
+      [`${block}.0.1`, `${timm}.bn1`, `conv_dw_${k}_bn`],
+      [`${block}.1.0`, `${timm}.conv_pw`, `conv_pw_${k}`],
+      [`${block}.1.1`, `${timm}.bn2`, `conv_pw_${k}_bn`],
+    ];
+  });
+  return [
+    ['features.0.0', 'conv_stem', 'conv1'],
+    ['features.0.1', 'bn1', 'conv1_bn'],
+    ...blocks,
+    ['classifier.1', 'classifier', 'conv_preds'],
+  ];
+}
 
 /**
  * MobileNet V1: [N, inChannels, H, W] -> logits [N, numClasses].

@@ -10,6 +10,7 @@ import {
   SHARED_OPTIONS,
   type MobileNetOptions,
 } from './classifier-network.js';
+import { timmBlocks, type LayerNames } from './layer-names.js';
 import { flag, json, resolveOptions } from './options.js';
 
 /** One line of table 2: expansion t, channels c, repeats n, stride s of the first. */
@@ -55,7 +56,41 @@ export const mobilenetV2: Architecture<'mobilenet_v2', MobileNetV2Options> = {
   },
   create: MobileNetV2,
   head: LINEAR_HEAD,
+  layers,
 };
+
+function layers({ invertedResidualSetting }: Required<MobileNetV2Options>): LayerNames[] {
+  // A stage of timm's is a row of the table.
+  const rows = invertedResidualSetting.flatMap(([t, , n], row) => Array.from({ length: n }, () => ({ t, row })));
+  const stages = timmBlocks(rows.map(({ row }) => row));
+  const blocks = rows.flatMap(({ t }, i): LayerNames[] => {
+    const [conv, timm, keras] = [`features.${i + 1}.conv`, stages[i]!, i === 0 ? 'expanded_conv' : `block_${i}`];
+    if (t === 1)
+      return [
+        [`${conv}.0.0`, `${timm}.conv_dw`, `${keras}_depthwise`],
+        [`${conv}.0.1`, `${timm}.bn1`, `${keras}_depthwise_BN`],
+        [`${conv}.1`, `${timm}.conv_pw`, `${keras}_project`],
+        [`${conv}.2`, `${timm}.bn2`, `${keras}_project_BN`],
+      ];
+    return [
+      [`${conv}.0.0`, `${timm}.conv_pw`, `${keras}_expand`],
+      [`${conv}.0.1`, `${timm}.bn1`, `${keras}_expand_BN`],
+      [`${conv}.1.0`, `${timm}.conv_dw`, `${keras}_depthwise`],
+      [`${conv}.1.1`, `${timm}.bn2`, `${keras}_depthwise_BN`],
+      [`${conv}.2`, `${timm}.conv_pwl`, `${keras}_project`],
+      [`${conv}.3`, `${timm}.bn3`, `${keras}_project_BN`],
+    ];
+  });
+  const last = `features.${rows.length + 1}`;
+  return [
+    ['features.0.0', 'conv_stem', 'Conv1'],
+    ['features.0.1', 'bn1', 'bn_Conv1'],
+    ...blocks,
+    [`${last}.0`, 'conv_head', 'Conv_1'],
+    [`${last}.1`, 'bn2', 'Conv_1_bn'],
+    ['classifier.1', 'classifier', 'predictions'],
+  ];
+}
 
 /**
  * MobileNet V2: [N, inChannels, H, W] -> logits [N, numClasses].

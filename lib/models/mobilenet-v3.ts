@@ -17,6 +17,7 @@ import {
 } from './blocks.js';
 import { MobileNet, SHARED_OPTIONS, type MobileNetOptions } from './classifier-network.js';
 import type { Head } from './head.js';
+import { timmBlocks, type LayerNames } from './layer-names.js';
 import { resolveOptions, type OptionTable } from './options.js';
 
 /** One line of the tables: kernel, expansion size, channels out, squeeze and excitation, nonlinearity, stride. */
@@ -81,12 +82,14 @@ export const mobilenetV3Small: Architecture<'mobilenet_v3_small', MobileNetOptio
   options: OPTIONS,
   create: MobileNetV3Small,
   head: HEAD,
+  layers: (options) => layers(SMALL, options),
 };
 export const mobilenetV3Large: Architecture<'mobilenet_v3_large', MobileNetOptions> = {
   name: 'mobilenet_v3_large',
   options: OPTIONS,
   create: MobileNetV3Large,
   head: HEAD,
+  layers: (options) => layers(LARGE, options),
 };
 
 /**
@@ -115,9 +118,55 @@ export function MobileNetV3Large(options: MobileNetOptions = {}): MobileNet {
   return build('mobilenet_v3_large', LARGE, options);
 }
 
+const widths =
+  ({ widthMult, roundNearest }: Required<MobileNetOptions>) =>
+  (channels: number): number =>
+    makeDivisible(channels * widthMult, roundNearest);
+
+function layers({ bottlenecks }: Table, options: Required<MobileNetOptions>): LayerNames[] {
+  const width = widths(options);
+  const stages = timmBlocks(bottlenecks.map(([, , out]) => out));
+  const blocks = bottlenecks.flatMap(([, exp, , se], i): LayerNames[] => {
+    const [block, timm] = [`features.${i + 1}.block`, stages[i]!];
+    const keras = i === 0 ? 'expanded_conv' : `expanded_conv_${i}`;
+    const expands = width(exp) !== width(i === 0 ? 16 : bottlenecks[i - 1]![2]);
+    let at = 0;
+    const pair = (conv: string, bn: string, word: string): LayerNames[] => {
+      const path = `${block}.${at++}`;
+      return [
+        [`${path}.0`, `${timm}.${conv}`, `${keras}_${word}`],
+        [`${path}.1`, `${timm}.${bn}`, `${keras}_${word}_bn`],
+      ];
+    };
+    const squeeze = (): LayerNames[] => {
+      const path = `${block}.${at++}`;
+      return [
+        [`${path}.fc1`, `${timm}.se.conv_reduce`, `${keras}_squeeze_excite_conv`],
+        [`${path}.fc2`, `${timm}.se.conv_expand`, `${keras}_squeeze_excite_conv_1`],
+      ];
+    };
+    return [
+      ...(expands ? pair('conv_pw', 'bn1', 'expand') : []),
+      ...pair('conv_dw', expands ? 'bn2' : 'bn1', 'depthwise'),
+      ...(se === 'SE' ? squeeze() : []),
+      ...(expands ? pair('conv_pwl', 'bn3', 'project') : pair('conv_pw', 'bn2', 'project')),
+    ];
+  });
+  const [last, stage] = [`features.${bottlenecks.length + 1}`, new Set(stages.map((s) => s.split('.')[1])).size];
+  return [
+    ['features.0.0', 'conv_stem', 'conv'],
+    ['features.0.1', 'bn1', 'conv_bn'],
+    ...blocks,
+    [`${last}.0`, `blocks.${stage}.0.conv`, 'conv_1'],
+    [`${last}.1`, `blocks.${stage}.0.bn1`, 'conv_1_bn'],
+    ['classifier.0', 'conv_head', 'conv_2'],
+    ['classifier.3', 'classifier', 'logits'],
+  ];
+}
+
 function build(arch: string, { bottlenecks, hidden }: Table, options: MobileNetOptions): MobileNet {
   const o = resolveOptions(OPTIONS, options);
-  const width = (c: number): number => makeDivisible(c * o.widthMult, o.roundNearest);
+  const width = widths(o);
   const style: BlockStyle = {
     padding: o.padding,
     bnEps: o.bnEps,
