@@ -17,7 +17,7 @@ import { findings } from '../../dist/report/html/findings.js';
 import { ticks } from '../../dist/report/html/charts.js';
 import { renderPage } from '../../dist/report/html/page.js';
 import type { Report } from '../../dist/report/html/data.js';
-import { writeWhole } from '../../dist/report/whole-file.js';
+import { writeWhole } from '../../dist/weights/formats/whole-file.js';
 import { cli } from '../support/cli.ts';
 import { imageFolder } from '../support/image-folder.ts';
 import { networkFile } from '../support/network-file.ts';

@@ -9,7 +9,7 @@ import { mapsOf } from '../answers.js';
 import { fingerprint, notesOf, partsOf, settingLines } from './facts.js';
 import { renderPage } from './page.js';
 import { Album } from './pictures.js';
-import { writeWhole } from '../whole-file.js';
+import { writeWhole } from '../../weights/formats/whole-file.js';
 
 export interface EvaluationReport {
   readonly checkpoint: CompleteCheckpoint;

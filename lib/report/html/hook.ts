@@ -9,7 +9,7 @@ import { Answers } from '../answers.js';
 import type { Pictures, Report } from './data.js';
 import { fingerprint, notesOf, partsOf, settingLines } from './facts.js';
 import { renderPage } from './page.js';
-import { writeWhole } from '../whole-file.js';
+import { writeWhole } from '../../weights/formats/whole-file.js';
 
 /** What a report hook may be told. */
 export interface HtmlReportOptions {

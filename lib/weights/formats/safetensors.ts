@@ -1,11 +1,9 @@
 // Reading and writing .safetensors files. Owns the format, knows nothing of models.
-import { randomUUID } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
-import path from 'node:path';
 import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
-import { kindOf, withFile, type OpenFile } from './open-file.js';
+import { withFile, type OpenFile } from './open-file.js';
 import { ELEMENT, parseHeader, type Entry } from './safetensors-header.js';
+import { writeWhole } from './whole-file.js';
 
 /** A checkpoint in memory. All metadata values are strings, as the format says. */
 export interface SafeTensors {
@@ -97,8 +95,7 @@ export async function readOpened({ path: file, size, start, read }: OpenFile): P
 }
 
 /**
- * Writes a checkpoint whole or not at all: into a temporary file beside it, flushed, then renamed. What was there before
- * stays until then.
+ * Writes a checkpoint whole or not at all. What was there before stays until then.
  * @throws DataError when a tensor has no place in the format or the file cannot be written
  * @example
  * import { readSafetensors, writeSafetensors } from 'mnv2-torch';
@@ -134,26 +131,9 @@ export async function writeSafetensors(
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
 
-  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.tmp`);
-  try {
-    // Renaming would put a file in a device's place.
-    const existing = await stat(file).catch(() => undefined);
-    if (existing && !existing.isFile()) throw new Error(`it is ${kindOf(existing)}; choose the name of a file`);
-    const handle = await open(temporary, 'wx');
-    try {
-      const parts = [
-        prefix,
-        Buffer.from(text),
-        ...[...tensors.values()].map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-      ];
-      for (const part of parts) await handle.writeFile(part);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-  } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw new DataError(`cannot write ${file}: ${(cause as Error).message}`, [file], { cause });
-  }
+  await writeWhole(file, [
+    prefix,
+    Buffer.from(text),
+    ...[...tensors.values()].map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+  ]);
 }
