@@ -1,8 +1,16 @@
 // Which network a command line means: flags, or what a checkpoint says of itself. A contradiction is refused.
 import { UsageError } from '../errors.js';
 import type { Arch, ModelOptions } from '../models/registry.js';
+import type { Wishes } from '../weights/adopt.js';
 import { builtInArch, type Checkpoint } from '../weights/checkpoint.js';
 import { given } from './options.js';
+
+/** What is said on the command line of weights that do not say it themselves. */
+export const wishesOf = (flags: {
+  arch?: Arch | undefined;
+  width?: number | undefined;
+  allowPartial?: boolean | undefined;
+}): Wishes => given({ arch: flags.arch, widthMult: flags.width, allowPartial: flags.allowPartial });
 
 /** Architecture and options without the number of classes, which the data or another flag gives. */
 export function namedNetwork(

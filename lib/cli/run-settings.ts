@@ -35,7 +35,11 @@ export const runSchema = z.strictObject(
       whole({ least: 32, most: MOST_SIZE }),
       'side of the square images are resized to, pixels (default 224, or what the weights say)',
     ),
-    weights: setting(path, "pretrained .safetensors or the folder of a run, or 'none' (default)"),
+    weights: setting(
+      path,
+      "pretrained weights, a file (.safetensors, .pth, .h5, .keras, .onnx) or the folder of a run, or 'none' (default)",
+    ),
+    allowPartial: setting(flag(), 'take of the weights what fits, though tensors are missing or too many'),
     dropout: setting(number({ least: 0, below: 1 }), 'probability before the classifier', { default: 0.2 }),
     valSplit: setting(number({ above: 0, below: 1 }), 'share of the images validated on', { default: 0.3 }),
     split: setting(

@@ -4,7 +4,7 @@ import { createModel } from '../models/registry.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
 import { archFlag, classesFlag, freezeFlag, sizeFlag, widthFlag } from './flags.js';
-import { namedNetwork } from './network.js';
+import { namedNetwork, wishesOf } from './network.js';
 import { flag, optionalPath } from './options.js';
 
 export const command = define({
@@ -21,7 +21,7 @@ export const command = define({
     json: flag({ describe: 'one JSON line' }),
   },
   run: async (a) => {
-    const weights = a.weights === undefined ? undefined : await loadCheckpoint(a.weights);
+    const weights = a.weights === undefined ? undefined : await loadCheckpoint(a.weights, wishesOf(a));
     const { arch, options } = namedNetwork(a, weights);
     const numClasses = a.classes ?? weights?.options.numClasses ?? 21;
     const model = createModel(arch, { ...options, numClasses }).freezeBackbone(a.freeze);

@@ -12,7 +12,7 @@ import { PRESETS } from '../train/presets.js';
 import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
 import { networkOf, type SavedState } from '../train/state-file.js';
 import { loadCheckpoint } from '../weights/checkpoint.js';
-import { namedNetwork } from './network.js';
+import { namedNetwork, wishesOf } from './network.js';
 import { given, ofSettings, optionalPath, type Values } from './options.js';
 import { divided, readConfig, runSchema, type RunSettings } from './run-settings.js';
 
@@ -77,7 +77,7 @@ export async function planTraining(words: TrainingWords, saved?: SavedState): Pr
   };
   // A run that goes on has its weights; what it began with may be gone.
   const from = saved ? words.weights : asked.weights;
-  const weights = from && from !== 'none' ? await loadCheckpoint(from) : undefined;
+  const weights = from && from !== 'none' ? await loadCheckpoint(from, wishesOf(asked)) : undefined;
   const demo = asked.data === undefined && asked.preset === undefined;
   const settings = { ...IMAGES, ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
   const { training, around } = divided(settings);

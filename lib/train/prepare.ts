@@ -1,6 +1,6 @@
 // Everything a training needs before its first epoch: weights, the cut between what is frozen and what is trained,
 // features of the frozen part, labels, programs.
-import { UsageError } from '../errors.js';
+import { DataError, UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
 import type { Dataset } from '../data/dataset.js';
 import { requireTrainable, type Split } from '../data/split.js';
@@ -12,6 +12,9 @@ import { Engine } from '../engine/engine.js';
 import { RowStore } from '../engine/rows.js';
 import { Weights } from '../engine/weights.js';
 import { compile, type Binding, type LoopOptions, type Mix, type Program } from '../engine/program.js';
+import { inHead } from '../models/head.js';
+import { architectureOf } from '../models/registry.js';
+import type { Checkpoint } from '../weights/checkpoint.js';
 import { loadWeights, matchWeights } from '../weights/load.js';
 import { checkClassWeights, classWeightsOf } from './balance.js';
 import { firstNotFinite } from './diagnosis.js';
@@ -69,17 +72,43 @@ export async function firstWeights(
     return { weights, notes: [] };
   }
   // What does not fit is refused before anything is allocated for it.
-  if (given && !(given instanceof Weights))
-    matchWeights(model, given.tensors, { source: `the weights in ${given.file}` });
+  if (given && !(given instanceof Weights)) fitting(model, given);
   const engine = own(new Engine({ device: recipe.device, ...(recipe.threads && { threads: recipe.threads }) }));
   const weights = own(await Weights.init(model, { seed: recipe.seed, engine }));
   if (!given) return { weights, notes: [] };
   const source = given instanceof Weights ? 'the weights given' : `the weights in ${given.file}`;
   const tensors = given instanceof Weights ? await given.get() : given.tensors;
-  const report = await loadWeights(weights, model, tensors, { source });
+  const { partial = false, notes = [] } = given instanceof Weights ? {} : given;
+  const report = await loadWeights(weights, model, tensors, { source, allowPartial: partial });
   const fresh = [...report.missing, ...report.skippedHead].filter((n) => !n.endsWith('num_batches_tracked'));
-  return { weights, notes: fresh.length > 0 ? [`the classifier starts fresh (${fresh.join(', ')})`] : [] };
+  const head = architectureOf(model)?.head;
+  const body = head ? fresh.filter((name) => !inHead(head, name)) : [];
+  const classifier = fresh.filter((name) => !body.includes(name));
+  return {
+    weights,
+    notes: [
+      ...notes,
+      ...(body.length > 0 ? [`${body.length} tensors of the backbone start fresh (${few(body)})`] : []),
+      ...(classifier.length > 0 ? [`the classifier starts fresh (${classifier.join(', ')})`] : []),
+    ],
+  };
 }
+
+/** Refuses a checkpoint that is not the model's, by names and shapes. */
+function fitting(model: Module, { file, tensors, partial = false }: Checkpoint): void {
+  const source = `the weights in ${file}`;
+  const { unexpected } = matchWeights(model, tensors, { source, allowPartial: partial }).report;
+  if (unexpected.length > 0 && !partial)
+    throw new DataError(
+      `${source} hold ${few(unexpected)}, for which the model has no place. Is it the network they are for? ` +
+        'With allowPartial (--allow-partial) what fits is taken',
+      [file],
+    );
+}
+
+/** A few names, and how many more there are. */
+const few = (names: readonly string[]): string =>
+  names.slice(0, 4).join(', ') + (names.length > 4 ? ` and ${names.length - 4} more` : '');
 
 /**
  * Prepares a training; undefined when `stop` aborts meanwhile. The data is decoded while the frozen part runs over what

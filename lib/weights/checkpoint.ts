@@ -11,8 +11,10 @@ import { optionsFromMetadata, optionsToMetadata } from '../models/options.js';
 import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
 import type { MobileNet } from '../models/classifier-network.js';
 import { Module } from '../nn/module.js';
+import { adopt, unrecognised, type Adopted, type Wishes } from './adopt.js';
 import { matchWeights } from './load.js';
 import { readWeightFile } from './formats/read.js';
+import type { WeightFile } from './formats/weight-file.js';
 import { writeSafetensors } from './formats/safetensors.js';
 
 /** A checkpoint read and understood. Fields are absent where the file does not say. */
@@ -27,13 +29,20 @@ export interface Checkpoint {
   options: ModelOptions;
   classes?: string[];
   preprocess?: Preprocess;
+  /** where the file is another library's: what was recognised and assumed, as sentences */
+  notes?: readonly string[];
+  /** tensors of the backbone may be missing, and others be there: the user said so */
+  partial?: boolean;
 }
 
 /**
  * Reads a checkpoint and its metadata, all strings, any of which may be absent: `arch`, `classes` (JSON), `preprocess`
- * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...).
- * @param from a .safetensors file, or a run folder for its best.safetensors
- * @throws DataError when the file or one of these is unusable
+ * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...). A file of another library
+ * (PyTorch, Keras, ONNX; told by its content) becomes one of ours: its tensors by our names and with our axes, what its
+ * library builds such networks with in place of metadata, and `notes` of what was recognised.
+ * @param from a file, or a run folder for its best.safetensors
+ * @param wishes what the file does not say itself, or says wrongly
+ * @throws DataError when the file or one of these is unusable, or where tensors of a backbone are missing or unknown
  * @example
  * import { loadCheckpoint, writeSafetensors } from 'mnv2-torch';
  * import { mkdtempSync } from 'node:fs';
@@ -41,9 +50,37 @@ export interface Checkpoint {
  * await writeSafetensors(file, new Map(), { arch: 'mobilenet_v2', width_mult: '0.5' });
  * console.log((await loadCheckpoint(file)).options.widthMult); // 0.5
  */
-export async function loadCheckpoint(from: string): Promise<Checkpoint> {
+export async function loadCheckpoint(from: string, wishes: Wishes = {}): Promise<Checkpoint> {
   const file = await checkpointFile(from);
-  const { tensors, metadata } = await readWeightFile(file);
+  const read = await readWeightFile(file);
+  const stated = read.metadata['arch'] !== undefined;
+  const partial = wishes.allowPartial ? { partial: true } : {};
+  const adopted = stated ? undefined : adopt(read, file, wishes);
+  if (adopted) return { ...foreign(file, read, adopted), ...partial };
+  if (!stated && read.format !== 'safetensors') throw unrecognised(read, file);
+  const own = understood(file, read);
+  const { padding, bnEps, preprocess } = wishes;
+  return {
+    ...own,
+    ...partial,
+    options: { ...own.options, ...(padding && { padding }), ...(bnEps !== undefined && { bnEps }) },
+    ...(preprocess && { preprocess }),
+  };
+}
+
+/** A file of another library's: what is known of it stands where metadata would. */
+function foreign(file: string, { metadata }: WeightFile, adopted: Adopted): Checkpoint {
+  const { arch, options, preprocess, tensors, notes } = adopted;
+  const { classes } = metadata;
+  return {
+    ...{ file, tensors, arch, options, preprocess, notes },
+    metadata: { ...metadata, arch, preprocess: JSON.stringify(preprocess) },
+    ...(classes !== undefined && { classes: parseClasses(file, classes) }),
+  };
+}
+
+/** A file that says itself what it holds. */
+function understood(file: string, { tensors, metadata }: WeightFile): Checkpoint {
   const checkpoint: Checkpoint = { file, tensors, metadata, options: {} };
   const { arch, classes, preprocess } = metadata;
   if (arch) checkpoint.arch = arch;
@@ -103,7 +140,7 @@ export function builtInArch({ file, arch }: Pick<Checkpoint, 'file' | 'arch'>): 
 }
 
 /** A checkpoint with its model: everything that classifying and evaluating need. */
-export type CompleteCheckpoint = Required<Checkpoint> & { model: Module };
+export type CompleteCheckpoint = Required<Omit<Checkpoint, 'notes' | 'partial'>> & { model: Module };
 
 /**
  * Completes a checkpoint with the network its tensors are for, and checks that they are: every parameter there, with

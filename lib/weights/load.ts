@@ -26,6 +26,8 @@ export interface LoadOptions {
   head?: RegExp;
   /** what messages call the tensors */
   source?: string;
+  /** any tensor may be missing, and starts fresh */
+  allowPartial?: boolean;
 }
 
 const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
@@ -40,7 +42,7 @@ export function matchWeights(
   tensors: ReadonlyMap<string, TensorData>,
   options: LoadOptions = {},
 ): { report: LoadReport; entries: NamedData[] } {
-  const { strict = false, source = 'the weights' } = options;
+  const { strict = false, allowPartial = false, source = 'the weights' } = options;
   const known = architectureOf(model)?.head;
   const mayStartFresh = (name: string): boolean =>
     !strict && (options.head ? name.search(options.head) !== -1 : known !== undefined && inHead(known, name));
@@ -53,7 +55,7 @@ export function matchWeights(
     if (!found) {
       report.missing.push(name);
       // Some writers leave the counter out; nothing here reads it.
-      if (!mayStartFresh(name) && !name.endsWith('num_batches_tracked'))
+      if (!allowPartial && !mayStartFresh(name) && !name.endsWith('num_batches_tracked'))
         wrong.push(`'${name}' is not in the file (expected ${shapeText(parameter.shape)})`);
     } else if (found.shape.join() !== parameter.shape.join()) {
       if (mayStartFresh(name)) report.skippedHead.push(name);
