@@ -1,0 +1,145 @@
+// A checkpoint as an ONNX model. What is written is the recorded graph of its network, so any network can be; whether it
+// computes the same is parity.ts's to say.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { UsageError } from '../errors.js';
+import { isOp } from '../graph/op-names.js';
+import { topological } from '../graph/order.js';
+import { input, type Tensor } from '../graph/tensor.js';
+import { evaluating } from '../infer/trained.js';
+import type { TensorData } from '../native/wire.js';
+import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { encodeOnnx, ONNX_TYPE, type OnnxValueInfo, type Written } from '../weights/formats/onnx-proto.js';
+import { core, fold, foldable } from './fold.js';
+import { GraphBuilder, type FloatType } from './onnx-graph.js';
+import { readImages, type Port, type Takes } from './onnx-images.js';
+import { LOWERINGS } from './onnx-ops.js';
+
+/** Version 18 has a Resize that widens its filter; runtimes have taken it since 2023. */
+const OPSET = 18;
+const IR_VERSION = 8;
+
+/** How a checkpoint is written as ONNX. */
+export interface OnnxOptions {
+  /** BatchNorm goes into the convolution before it (default true); false keeps BatchNormalization and all numbers as they are */
+  fold?: boolean;
+  /** no preprocessing: `input` float32 [N, 3, size, size], already scaled -> `logits` (default false) */
+  raw?: boolean;
+  /** `images` may have any size, the graph resizes them as `predict` does (default false: they have the model's size) */
+  resize?: boolean;
+  /** 'fp16': weights and arithmetic in half precision; inputs and outputs stay as they are (default 'fp32') */
+  dtype?: FloatType;
+}
+
+/** What the options ask of the input. */
+export function takesOf({ raw = false, resize = false }: OnnxOptions): Takes {
+  if (raw && resize) throw new UsageError('raw and resize exclude each other: what is raw has the size of the model');
+  return raw ? 'raw' : resize ? 'pictures' : 'images';
+}
+
+/** The bytes of an ONNX model that computes what the checkpoint's network does. */
+export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}): Uint8Array {
+  const { preprocess, model, classes } = checkpoint;
+  const takes = takesOf(options);
+  const graph = new GraphBuilder(options.dtype ?? 'fp32');
+  const { size } = preprocess;
+  const channels = checkpoint.options.inChannels ?? 3;
+  if (takes !== 'raw' && channels !== 3)
+    throw new UsageError(`the network takes ${channels} channels, pictures have 3: export it with raw (--raw)`);
+  const image = input('image', [-1, channels, size, size]);
+  const output = evaluating(model, (m) => m.call(image));
+
+  const { port, value } = readImages(takes, preprocess, channels, graph);
+  const logits = lowered(output, new Map([[image, value]]), checkpoint.tensors, options.fold ?? true, graph);
+  const given = takes === 'raw' ? 'logits' : 'probabilities';
+  graph.path = '';
+  // Wide again before the softmax: its sums are no matter for half precision.
+  const wide = graph.float === 'fp16' ? graph.node('Cast', [logits], { to: ONNX_TYPE.float }) : logits;
+  const name =
+    takes === 'raw' ? graph.node('Identity', [wide], {}, given) : graph.node('Softmax', [wide], { axis: 1 }, given);
+  const answer: Port = { name, elemType: ONNX_TYPE.float, shape: [{ dimParam: 'N' }, { dimValue: classes.length }] };
+  return encodeOnnx({
+    irVersion: IR_VERSION,
+    producerName: 'mnv2-torch',
+    producerVersion: packageVersion(),
+    opsetImport: [{ domain: '', version: OPSET }],
+    metadataProps: Object.entries(metadataOf(checkpoint, options)).map(([key, text]) => ({ key, value: text })),
+    graph: {
+      name: checkpoint.arch,
+      node: graph.nodes,
+      initializer: graph.initializers,
+      input: [valueInfo(port)],
+      output: [valueInfo(answer)],
+    },
+  });
+}
+
+/** Writes the nodes that `output` depends on; the result is the name of its value. */
+function lowered(
+  output: Tensor,
+  known: Map<Tensor, string>,
+  tensors: ReadonlyMap<string, TensorData>,
+  folds: boolean,
+  graph: GraphBuilder,
+): string {
+  const valueOf = (t: Tensor): TensorData => tensors.get(t.attrs['name'] as string)!;
+  const folded = folds ? foldable(output) : new Map<Tensor, Tensor>();
+  const inside = new Set(
+    [...folded].flatMap(([norm, conv]) => [conv, ...conv.inputs.slice(1), ...norm.inputs.slice(1)]),
+  );
+  const nameOf = (t: Tensor): string => {
+    const of = core(t);
+    let name = known.get(of);
+    if (name === undefined) known.set(of, (name = write(of)));
+    return name;
+  };
+  const write = (t: Tensor): string => {
+    graph.path = t.path;
+    if (t.op === 'parameter') return graph.initializer(t.attrs['name'] as string, valueOf(t));
+    if (t.op === 'constant')
+      return graph.initializer('constant', { data: t.attrs['data'] as never, shape: [...t.shape], dtype: t.dtype });
+    if (t.op === 'input')
+      throw new UsageError(`the network reads an input '${String(t.attrs['name'])}' besides its images`);
+    if (!isOp(t.op)) throw new UsageError(`a graph with a ${t.op} cannot be exported`);
+    const conv = folded.get(t);
+    if (!conv) return LOWERINGS[t.op](t, t.inputs.map(nameOf), graph);
+    const { weight, bias } = fold(conv, t, valueOf);
+    graph.path = conv.path;
+    const at = conv.path === '' ? 'folded' : `${conv.path}.folded`;
+    const inputs = [
+      nameOf(conv.inputs[0]!),
+      graph.initializer(`${at}.weight`, weight),
+      graph.initializer(`${at}.bias`, bias),
+    ];
+    return LOWERINGS[conv.op as 'conv2d' | 'depthwiseConv2d'](conv, inputs, graph);
+  };
+  // In order: inputs first, so that no node is written from within another's, however deep the network is.
+  for (const t of topological([output])) if (t.op !== 'module' && !inside.has(t)) nameOf(t);
+  return nameOf(output);
+}
+
+const valueInfo = ({ name, elemType, shape }: Port): Written<OnnxValueInfo> => ({
+  name,
+  type: { tensorType: { elemType, shape: { dim: [...shape] } } },
+});
+
+/** What the checkpoint says of itself, what outputs mean, and where the file is from. */
+function metadataOf(checkpoint: CompleteCheckpoint, options: OnnxOptions): Record<string, string> {
+  const { metadata, arch, classes, preprocess, file } = checkpoint;
+  return {
+    ...metadata,
+    arch,
+    classes: JSON.stringify(classes),
+    num_classes: String(classes.length),
+    preprocess: JSON.stringify(preprocess),
+    exported_by: `mnv2-torch ${packageVersion()}`,
+    exported_from: path.basename(file),
+    exported_dtype: options.dtype ?? 'fp32',
+    batch_norm: options.fold === false ? 'kept' : 'folded',
+  };
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,30 @@
+// Numbers of 16 bits for files: IEEE half precision from single precision. Reading them is safetensors.ts's.
+
+const single = new Float32Array(1);
+const bits = new Uint32Array(single.buffer);
+
+/** The nearest half, ties to even; beyond 65504 infinite, as the format rounds. */
+export function floatToHalf(value: number): number {
+  single[0] = value;
+  const word = bits[0]!;
+  const sign = (word >>> 16) & 0x8000;
+  const magnitude = word & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00; // no number
+  if (magnitude >= 0x47800000) return sign | 0x7c00; // 65536 and above
+  if (magnitude >= 0x38800000) {
+    // Another bias of the exponent; what is cut off rounds up from the half on, at exactly half to even. A carry runs into
+    // the exponent, as it should.
+    const moved = magnitude - 0x38000000;
+    return sign | ((moved + 0xfff + ((moved >>> 13) & 1)) >>> 13);
+  }
+  // Subnormal: a multiple of 2^-24. Scaling by a power of two is exact.
+  const scaled = Math.abs(single[0]) * 2 ** 24;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  return sign | (floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0));
+}
+
+/** Each as its nearest half. */
+export function floatsToHalves(values: ArrayLike<number>): Uint16Array {
+  return Uint16Array.from(values, floatToHalf);
+}
