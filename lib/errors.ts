@@ -8,6 +8,7 @@ export const EXIT = {
   environment: 3,
   data: 4,
   diverged: 5,
+  parity: 6,
   memory: 8,
   sighup: 129,
   sigint: 130,
@@ -36,6 +37,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   environment: 'the machine lacks something: libtorch, the built addon, a device',
   data: 'images, folders, splits or checkpoints that cannot be used',
   diverged: 'the loss stopped being finite',
+  parity: 'an export computes something else than its checkpoint; nothing was written',
   memory: 'out of memory',
   sighup: 'stopped by SIGHUP, the terminal was closed',
   sigint: 'stopped by SIGINT (Ctrl-C)',
@@ -94,6 +96,13 @@ export class DataError extends Mnv2Error {
 export class DivergedError extends Mnv2Error {
   constructor(message: string) {
     super(message, 'DIVERGED', EXIT.diverged);
+  }
+}
+
+/** An exported model gives other answers than the checkpoint it was made of; it was not written. */
+export class ParityError extends Mnv2Error {
+  constructor(message: string) {
+    super(message, 'PARITY', EXIT.parity);
   }
 }
 

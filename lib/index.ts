@@ -5,6 +5,7 @@ export {
   EnvironmentError,
   EXIT,
   Mnv2Error,
+  ParityError,
   ShapeError,
   TorchError,
   UsageError,
@@ -134,6 +135,8 @@ export {
 } from './infer/classifier.js';
 export type { Trained, TrainedModel } from './infer/trained.js';
 export type { TestTimeAugmentation } from './infer/views.js';
+export { exportOnnx, type ExportOptions, type OnnxOptions } from './export/onnx-file.js';
+export type { Parity } from './export/parity.js';
 export { audit, type AuditOptions } from './audit/audit.js';
 export type { AlikeFiles, Audit, ClassCount, EqualFiles } from './audit/result.js';
 export type { Finding, FindingKind } from './audit/finding.js';

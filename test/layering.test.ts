@@ -6,7 +6,7 @@ import { againstOrder, circles, dangling, homeless, imports, includes, linksOf }
 
 const LIB = [
   ...['errors', 'random', 'nearest', 'schema', 'native', 'graph', 'engine', 'nn', 'models', 'weights', 'data', 'infer'],
-  ...['audit', 'train', 'report', 'bench', 'cli', 'index'],
+  ...['export', 'audit', 'train', 'report', 'bench', 'cli', 'index'],
 ];
 const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'napi'];
 

@@ -2,7 +2,7 @@
 // command line and writes the help; values are checked here, all of them, before the command does anything.
 import type { Argv, CommandModule } from 'yargs';
 import { UsageError } from '../errors.js';
-import { flagName, readOptions, type Options, type Values } from './options.js';
+import { dashed, flagName, readOptions, type Options, type Values } from './options.js';
 
 /** What a file of lib/cli exports as `command`, by way of `define`. */
 export interface Command<P extends Options = Options, O extends Options = Options> {
@@ -62,7 +62,7 @@ export function toYargs(command: Command, begin: (command: Command) => void, ran
   const handler = async (argv: Record<string, unknown>): Promise<void> => {
     const typed = Object.fromEntries(Object.entries(argv).map(([key, value]) => [key, typedWord(value)]));
     const words = readOptions(operands, typed, (key) => `<${key}>`);
-    const flags = readOptions(options, typed, (key) => `--${flagName(key)}`);
+    const flags = readOptions(options, typed, dashed);
     const problems = [...words.problems, ...flags.problems];
     if (problems.length > 1)
       throw new UsageError(`${problems.length} things cannot be used:\n${problems.map((p) => `  ${p}`).join('\n')}`);

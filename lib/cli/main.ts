@@ -19,6 +19,7 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   'lr-find': () => import('./lr-find.js'),
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),
+  export: () => import('./export.js'),
   summary: () => import('./summary.js'),
   bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),

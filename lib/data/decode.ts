@@ -1,5 +1,6 @@
 // One encoded image -> RGB bytes at the model's size, by sharp. Owns the rules for odd formats, for damage, and how much
 // memory decoding may take; no folders, no stores.
+import type { Sharp } from 'sharp';
 import { DataError, UsageError } from '../errors.js';
 import { native } from '../native/load.js';
 import { Budget } from './budget.js';
@@ -190,6 +191,35 @@ async function decodeAs(bytes: Uint8Array, size: number, shrinks: boolean, limit
   }
 }
 
+/** The picture as colours are understood everywhere here. */
+async function rgbOf(
+  bytes: Uint8Array,
+  failOn: 'none' | 'error' | 'warning',
+  limitInputPixels: number,
+): Promise<Sharp> {
+  const sharp = await loadSharp();
+  return sharp(bytes, { failOn, limitInputPixels })
+    .autoOrient()
+    .flatten({ background: '#000000' })
+    .toColourspace('srgb');
+}
+
+/**
+ * A picture at the size it has, RGB, [height, width, 3]; by the rules of `decodeImage`.
+ * @throws DataError when it cannot be read
+ */
+export async function decodeWhole(file: string): Promise<{ pixels: Uint8Array; height: number; width: number }> {
+  try {
+    const bytes = await readRegularFile(file, (_size, read) => read());
+    const image = await rgbOf(bytes, 'error', DEFAULT_MAX_PIXELS);
+    const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3) throw new DataError(`it has ${info.channels} channels after conversion to RGB`);
+    return { pixels: data, height: info.height, width: info.width };
+  } catch (cause) {
+    throw new DataError(`${file}: ${reasonOf(cause)}`, [file], { cause });
+  }
+}
+
 async function pixelsOf(
   bytes: Uint8Array,
   size: number,
@@ -197,11 +227,7 @@ async function pixelsOf(
   limitInputPixels: number,
   failOn: 'none' | 'error' | 'warning',
 ): Promise<Uint8Array> {
-  const sharp = await loadSharp();
-  const image = sharp(bytes, { failOn, limitInputPixels })
-    .autoOrient()
-    .flatten({ background: '#000000' })
-    .toColourspace('srgb');
+  const image = await rgbOf(bytes, failOn, limitInputPixels);
   if (shrinks) image.resize(size, size, { fit: 'fill', kernel: 'linear' });
   const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   if (info.channels !== 3)

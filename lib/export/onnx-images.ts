@@ -20,23 +20,18 @@ export type Takes = 'images' | 'pictures' | 'raw';
 
 const N = { dimParam: 'N' };
 
-/** The file's input, and the value [N, channels, size, size] that the network reads. */
-export function readImages(
-  takes: Takes,
-  preprocess: Preprocess,
-  channels: number,
-  graph: GraphBuilder,
-): { port: Port; value: string } {
+/** The file's input, and the value [N, 3, size, size] that the network reads. */
+export function readImages(takes: Takes, preprocess: Preprocess, graph: GraphBuilder): { port: Port; value: string } {
   const { size } = preprocess;
   const side = { dimValue: size };
+  const rgb = { dimValue: 3 };
   const narrow = (x: string): string => (graph.float === 'fp16' ? graph.node('Cast', [x], { to: graph.floatType }) : x);
   if (takes === 'raw') {
     const name = graph.name('input');
-    const port = { name, elemType: ONNX_TYPE.float, shape: [N, { dimValue: channels }, side, side] };
+    const port = { name, elemType: ONNX_TYPE.float, shape: [N, rgb, side, side] };
     return { port, value: narrow(name) };
   }
   const name = graph.name('images');
-  const rgb = { dimValue: 3 };
   const shape = takes === 'images' ? [N, side, side, rgb] : [N, { dimParam: 'height' }, { dimParam: 'width' }, rgb];
   graph.path = 'preprocess';
   let value = takes === 'pictures' ? resize(name, size, graph) : name;

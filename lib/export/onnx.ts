@@ -1,12 +1,12 @@
 // A checkpoint as an ONNX model. What is written is the recorded graph of its network, so any network can be; whether it
 // computes the same is parity.ts's to say.
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { isOp } from '../graph/op-names.js';
 import { topological } from '../graph/order.js';
 import { input, type Tensor } from '../graph/tensor.js';
 import { evaluating } from '../infer/trained.js';
+import { native } from '../native/load.js';
 import type { TensorData } from '../native/wire.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { encodeOnnx, ONNX_TYPE, type OnnxValueInfo, type Written } from '../weights/formats/onnx-proto.js';
@@ -43,13 +43,10 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
   const takes = takesOf(options);
   const graph = new GraphBuilder(options.dtype ?? 'fp32');
   const { size } = preprocess;
-  const channels = checkpoint.options.inChannels ?? 3;
-  if (takes !== 'raw' && channels !== 3)
-    throw new UsageError(`the network takes ${channels} channels, pictures have 3: export it with raw (--raw)`);
-  const image = input('image', [-1, channels, size, size]);
+  const image = input('image', [-1, 3, size, size]);
   const output = evaluating(model, (m) => m.call(image));
 
-  const { port, value } = readImages(takes, preprocess, channels, graph);
+  const { port, value } = readImages(takes, preprocess, graph);
   const logits = lowered(output, new Map([[image, value]]), checkpoint.tensors, options.fold ?? true, graph);
   const given = takes === 'raw' ? 'logits' : 'probabilities';
   graph.path = '';
@@ -61,7 +58,7 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
   return encodeOnnx({
     irVersion: IR_VERSION,
     producerName: 'mnv2-torch',
-    producerVersion: packageVersion(),
+    producerVersion: native().buildInfo().package,
     opsetImport: [{ domain: '', version: OPSET }],
     metadataProps: Object.entries(metadataOf(checkpoint, options)).map(([key, text]) => ({ key, value: text })),
     graph: {
@@ -132,14 +129,9 @@ function metadataOf(checkpoint: CompleteCheckpoint, options: OnnxOptions): Recor
     classes: JSON.stringify(classes),
     num_classes: String(classes.length),
     preprocess: JSON.stringify(preprocess),
-    exported_by: `mnv2-torch ${packageVersion()}`,
+    exported_by: `mnv2-torch ${native().buildInfo().package}`,
     exported_from: path.basename(file),
     exported_dtype: options.dtype ?? 'fp32',
     batch_norm: options.fold === false ? 'kept' : 'folded',
   };
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

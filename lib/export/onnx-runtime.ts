@@ -1,0 +1,111 @@
+// Runs ONNX models with whichever ONNX Runtime is installed: neither is a dependency, an export alone needs one.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import type * as Ort from 'onnxruntime-web';
+import { EnvironmentError } from '../errors.js';
+import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
+import type { Takes } from './onnx-images.js';
+import type { Runner } from './parity.js';
+import type { Sample } from './samples.js';
+
+/** The native one first: it is the faster. */
+const PACKAGES = ['onnxruntime-node', 'onnxruntime-web'] as const;
+
+export interface OnnxRuntime {
+  ort: typeof Ort;
+  /** 'onnxruntime-web 1.30.0' */
+  name: string;
+}
+
+/**
+ * The ONNX Runtime that is installed.
+ * @throws EnvironmentError when none is
+ */
+export async function loadOnnxRuntime(packages: readonly string[] = PACKAGES): Promise<OnnxRuntime> {
+  const broken: string[] = [];
+  for (const name of packages) {
+    try {
+      const loaded = (await import(name)) as typeof Ort & { default?: typeof Ort };
+      const ort = loaded.InferenceSession ? loaded : loaded.default!;
+      // One thread: sums in one order, and no workers that outlive the work.
+      if (ort.env.wasm) ort.env.wasm.numThreads = 1;
+      return { ort, name: `${name} ${versionOf(name)}`.trim() };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'ERR_MODULE_NOT_FOUND' || !message.includes(`'${name}'`)) broken.push(`; ${name}: ${message}`);
+    }
+  }
+  throw new EnvironmentError(
+    'an export is tried beside its checkpoint before it is written, which takes ONNX Runtime: ' +
+      `npm install onnxruntime-node (or onnxruntime-web)${broken.join('')}`,
+  );
+}
+
+/** Of the package that was imported; '' where it does not tell. */
+function versionOf(name: string): string {
+  try {
+    for (let at = path.dirname(createRequire(import.meta.url).resolve(name)); ; at = path.dirname(at)) {
+      const found = JSON.parse(readIfThere(path.join(at, 'package.json'))) as { name?: string; version?: string };
+      if (found.name === name) return found.version ?? '';
+      if (at === path.dirname(at)) return '';
+    }
+  } catch {
+    return '';
+  }
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '{}';
+  }
+}
+
+/** An exported model, ready to answer pictures. */
+export async function onnxRunner(
+  { ort, name }: OnnxRuntime,
+  model: Uint8Array,
+  { preprocess }: CompleteCheckpoint,
+  takes: Takes,
+): Promise<Runner> {
+  const session = await ort.InferenceSession.create(model, { logSeverityLevel: 3 });
+  const [input, output] = [session.inputNames[0]!, session.outputNames[0]!];
+  return {
+    runtime: name,
+    batch: takes === 'pictures' ? 1 : 8,
+    whole: takes === 'pictures',
+    compared: takes === 'raw' ? 'logits' : 'probabilities',
+    async run(pictures) {
+      const fed = await session.run({ [input]: feedOf(ort, pictures, takes, preprocess) });
+      return Float32Array.from(fed[output]!.data as Float32Array);
+    },
+    dispose: () => session.release(),
+  };
+}
+
+function feedOf(ort: typeof Ort, pictures: readonly Sample[], takes: Takes, preprocess: Preprocess): Ort.Tensor {
+  const { size } = preprocess;
+  if (takes === 'pictures') {
+    const { pixels, height, width } = pictures[0]!.whole!;
+    return new ort.Tensor('uint8', pixels, [1, height, width, 3]);
+  }
+  const bytes = new Uint8Array(pictures.length * size * size * 3);
+  pictures.forEach(({ pixels }, i) => bytes.set(pixels, i * size * size * 3));
+  if (takes === 'images') return new ort.Tensor('uint8', bytes, [pictures.length, size, size, 3]);
+  return new ort.Tensor('float32', scaled(bytes, pictures.length, preprocess), [pictures.length, 3, size, size]);
+}
+
+/** [N, size, size, 3] bytes -> [N, 3, size, size] as the network wants it. */
+function scaled(bytes: Uint8Array, count: number, preprocess: Preprocess): Float32Array {
+  const { scale, shift } = pixelScaling(preprocess);
+  const area = preprocess.size ** 2;
+  const out = new Float32Array(bytes.length);
+  for (let n = 0; n < count; n++)
+    for (let c = 0; c < 3; c++)
+      for (let i = 0; i < area; i++)
+        out[(n * 3 + c) * area + i] = bytes[(n * area + i) * 3 + c]! * scale[c]! + shift[c]!;
+  return out;
+}
