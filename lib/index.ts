@@ -107,6 +107,7 @@ export {
 } from './nn/layers.js';
 export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer } from './nn/init.js';
 export * from './models/index.js';
+export type { Wishes } from './weights/adopt.js';
 export { readWeightFile } from './weights/formats/read.js';
 export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
 export type { Format, WeightFile } from './weights/formats/weight-file.js';
@@ -122,6 +123,7 @@ export { pixelScaling, type Preprocess } from './weights/preprocess.js';
 export type { ClassWeights } from './train/balance.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';
+export { calibrate, type CalibrateOptions } from './infer/calibrate.js';
 export { evaluate, type EvaluateOptions, type Evaluation, type Figures } from './infer/evaluate.js';
 export type { Calibration, CalibrationBin, Judged } from './infer/judged.js';
 export {

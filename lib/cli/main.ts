@@ -20,6 +20,7 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),
   export: () => import('./export.js'),
+  import: () => import('./import.js'),
   summary: () => import('./summary.js'),
   bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),

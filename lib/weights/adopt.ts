@@ -188,8 +188,8 @@ function dropForeignHead(ours: Map<string, Found>, shapes: Shapes, head: Head, n
 }
 
 /** What was expected of a file in which no network was recognised. */
-export function unrecognised(file: WeightFile, path: string): DataError {
-  const names = [...file.tensors.keys()];
+export function unrecognised(tensors: ReadonlyMap<string, unknown>, path: string): DataError {
+  const names = [...tensors.keys()];
   return new DataError(
     `${path}: no network is recognised in its ${names.length} tensors (${few(names.map((n) => shown(n).slice(1, -1)))}): ` +
       `expected the layers of ${ARCHITECTURES.join(', ')} as torchvision, timm or Keras name them`,

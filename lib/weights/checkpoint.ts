@@ -7,7 +7,7 @@ import type { TensorData } from '../native/wire.js';
 import { parsePreprocess, type Preprocess } from './preprocess.js';
 import { SHARED_OPTIONS } from '../models/classifier-network.js';
 import { headClasses } from '../models/head.js';
-import { optionsFromMetadata, optionsToMetadata } from '../models/options.js';
+import { optionsFromMetadata, optionsToMetadata, resolveOptions } from '../models/options.js';
 import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
 import type { MobileNet } from '../models/classifier-network.js';
 import { Module } from '../nn/module.js';
@@ -57,7 +57,7 @@ export async function loadCheckpoint(from: string, wishes: Wishes = {}): Promise
   const partial = wishes.allowPartial ? { partial: true } : {};
   const adopted = stated ? undefined : adopt(read, file, wishes);
   if (adopted) return { ...foreign(file, read, adopted), ...partial };
-  if (!stated && read.format !== 'safetensors') throw unrecognised(read, file);
+  if (!stated && read.format !== 'safetensors') throw unrecognised(read.tensors, file);
   const own = understood(file, read);
   const { padding, bnEps, preprocess } = wishes;
   return {
@@ -237,6 +237,30 @@ export function checkpointMetadata(
     num_classes: String(classes.length),
     preprocess: JSON.stringify(preprocess),
     ...extra,
+  };
+}
+
+/**
+ * Metadata of a checkpoint as it was read: what loadCheckpoint reads back, whatever library the file came from.
+ * @throws DataError when no network is recognised in it
+ */
+export function importedMetadata(checkpoint: Checkpoint): Record<string, string> {
+  const { file, options, preprocess, classes, metadata } = checkpoint;
+  const arch = builtInArch(checkpoint);
+  if (!arch) throw unrecognised(checkpoint.tensors, file);
+  if (!preprocess)
+    throw missing(file, 'preprocess', 'JSON such as {"size":224,"scale":"x/127.5-1"}; name it with --preprocess');
+  const table = architectureOf(arch)!.options;
+  const whole = optionsToMetadata(table, resolveOptions(table, options));
+  // A backbone is of no number of classes.
+  if (options.numClasses === undefined) delete whole['num_classes'];
+  return {
+    ...metadata,
+    arch,
+    ...whole,
+    preprocess: JSON.stringify(preprocess),
+    ...(classes && { classes: JSON.stringify(classes) }),
+    imported_from: path.basename(file),
   };
 }
 

@@ -1,0 +1,45 @@
+// Images that are not a data set: files that were named, and all those below folders.
+import { readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { ImageStore } from '../engine/images.js';
+import { DataError } from '../errors.js';
+import { decodeFile, DEFAULT_MAX_PIXELS, IMAGE_EXTENSIONS } from './decode.js';
+import { inLanes } from './pack.js';
+
+/** Pictures decoded at a time. */
+const LANES = 4;
+
+/**
+ * An image that was named, or every image below a folder, sorted; hidden files and folders are left out.
+ * @throws DataError where there is nothing of that name, or a folder has no image in it
+ */
+export async function imagesIn(at: string): Promise<string[]> {
+  const found = await stat(at).catch((cause: Error) => {
+    throw new DataError(`${at}: expected an image or a folder of images: ${cause.message}`, [at], { cause });
+  });
+  if (!found.isDirectory()) return [at];
+  const entries = await readdir(at, { recursive: true });
+  const names = entries.filter((e) => IMAGE_EXTENSIONS.has(path.extname(e).toLowerCase()) && !/(^|[/\\])\./.test(e));
+  if (names.length === 0) throw new DataError(`${at}: expected a folder of images, found none in it`, [at]);
+  return names.sort().map((name) => path.join(at, name));
+}
+
+/** At most `most` of a list, spread evenly over it. */
+export const spread = <T>(of: readonly T[], most: number): T[] =>
+  of.length <= most ? [...of] : Array.from({ length: most }, (_, i) => of[Math.floor((i * of.length) / most)]!);
+
+/** Files as a store of squares of `size`. */
+export async function storeOf(files: readonly string[], size: number): Promise<ImageStore> {
+  const store = new ImageStore({ count: files.length, height: size, width: size, channels: 3 });
+  try {
+    await inLanes(files.length, LANES, async (i) => {
+      const { pixels, damage } = await decodeFile(files[i]!, size, DEFAULT_MAX_PIXELS);
+      if (damage !== undefined) throw new DataError(`${files[i]!}: ${damage}`, [files[i]!]);
+      store.put(i, pixels);
+    });
+    return store;
+  } catch (error) {
+    store.dispose();
+    throw error;
+  }
+}
