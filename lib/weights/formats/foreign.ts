@@ -1,9 +1,5 @@
-// Files of other frameworks that are taken for checkpoints: told by their content, whatever they are called.
+// Files of other frameworks that no reader is there for: told by their content, whatever they are called.
 
-const PYTORCH = {
-  is: 'a PyTorch file (.pth, .pt)',
-  how: 'safetensors.torch.save_file(torch.load("weights.pth", weights_only=True), "weights.safetensors")',
-};
 const RENAME =
   'safetensors.numpy.save_file(arrays, "weights.safetensors"), with torchvision\'s names and convolutions as [out, in, height, width]';
 const KERAS = { is: 'a Keras file (.keras)', how: RENAME };
@@ -13,18 +9,15 @@ const ONNX = { is: 'an ONNX model (.onnx)', how: RENAME };
 /** What a file is and what to do with it, told from its first bytes; undefined for what is not known here. */
 export function foreignFormat(start: Buffer): string | undefined {
   const kind = kindOf(start);
-  return kind && `${kind.is}; this package reads .safetensors: convert it in Python, ${kind.how}`;
+  return kind && `${kind.is}, which this package does not read: convert it in Python, ${kind.how}`;
 }
 
 function kindOf(start: Buffer): { is: string; how: string } | undefined {
   const [first = 0, second = 0, third = 0] = start;
   if (start.subarray(0, 8).equals(Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'))) return HDF5;
-  // A pickle of protocol 2 to 5, as torch.save wrote before version 1.6.
-  if (first === 0x80 && second >= 2 && second <= 5) return PYTORCH;
   if (start.length >= 30 && start.readUInt32BE(0) === 0x504b0304) {
     // A zip archive: the name of its first file says whose.
     const name = start.toString('latin1', 30, 30 + start.readUInt16LE(26));
-    if (/^[^/]+\/(data\.pkl|version|byteorder|\.format_version|\.data\/|data\/)/.test(name)) return PYTORCH;
     if (/^(metadata\.json|config\.json|model\.weights\.h5)$/.test(name)) return KERAS;
   }
   // A protobuf that begins with ir_version (field 1) and goes on with another field of ModelProto.

@@ -2,6 +2,7 @@
 import { DataError } from '../../errors.js';
 import { foreignFormat } from './foreign.js';
 import { withFile, type OpenFile } from './open-file.js';
+import { looksLikePytorch, readPytorch } from './pytorch.js';
 import { looksLikeSafetensors, readOpened } from './safetensors.js';
 import type { WeightFile } from './weight-file.js';
 
@@ -15,7 +16,8 @@ const SAFETENSORS: Reader = {
   recognises: looksLikeSafetensors,
   read: async (file) => ({ format: 'safetensors', notes: [], ...(await readOpened(file)) }),
 };
-const READERS: readonly Reader[] = [SAFETENSORS];
+const PYTORCH: Reader = { recognises: looksLikePytorch, read: readPytorch };
+const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH];
 
 /**
  * The tensors of a file, by the names and with the axes of whoever wrote it. Nothing in a file is ever executed, and no
