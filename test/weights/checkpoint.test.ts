@@ -242,11 +242,19 @@ describe('a head', () => {
   });
 });
 
-describe('what is no .safetensors', () => {
+describe('what is no checkpoint', () => {
   const torchZip = Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(22), Buffer.of(16, 0, 0, 0)]);
   test.each<[string, Buffer, RegExp]>([
-    ['w.pth', Buffer.concat([torchZip, Buffer.from('archive/data.pklFB')]), /a PyTorch file.*safetensors\.torch/],
-    ['old.pt', Buffer.from('80028a0a6cfc9c46f9206aa850192e80024de9032e', 'hex'), /a PyTorch file/],
+    [
+      'w.pth',
+      Buffer.concat([torchZip, Buffer.from('archive/data.pklFB')]),
+      /w\.pth is not a usable zip archive: .*is it cut short/,
+    ],
+    [
+      'old.pt',
+      Buffer.from('80028a0a6cfc9c46f9206aa850192e80024de9032e', 'hex'),
+      /old\.pt is not a usable PyTorch file: .*cut short/,
+    ],
     ['w.h5', Buffer.from('\x89HDF\r\n\x1a\n\0\0\0\0\0', 'latin1'), /an HDF5 file \(.h5.*safetensors\.numpy/],
     ['w.onnx', Buffer.from('08071207', 'hex'), /expected at least 8 bytes/],
     ['m.onnx', Buffer.from('080712077079746f7263681a05322e312e30', 'hex'), /an ONNX model/],

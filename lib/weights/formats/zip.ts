@@ -80,7 +80,7 @@ export async function openZip(file: OpenFile): Promise<Zip> {
     };
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
-    throw bad(`${oneLine((cause as Error).message)}; is it cut short, or a part of a split one?`);
+    throw bad(`${oneLine((cause as Error).message.split('. ')[0]!)}; is it cut short, or a part of a split one?`);
   }
 }
 
