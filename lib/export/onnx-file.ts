@@ -4,7 +4,7 @@ import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { writeWhole } from '../weights/formats/whole-file.js';
 import { takesOf, toOnnx, type OnnxOptions } from './onnx.js';
 import { loadOnnxRuntime, onnxRunner } from './onnx-runtime.js';
-import { compare, demandParity, DEMANDS, type Demand, type Parity } from './parity.js';
+import { compare, demandParity, DEMANDS, type Parity } from './parity.js';
 import { samplesFor } from './samples.js';
 
 export type { OnnxOptions } from './onnx.js';
@@ -14,9 +14,6 @@ export interface ExportOptions {
   /** image files, or folders of them, that export and checkpoint are compared on (default: what the run held back, else noise) */
   images?: readonly string[];
 }
-
-/** Pictures resized by another program may be one level off here and there. */
-const RESIZED = 1e-2;
 
 /**
  * Writes a checkpoint as an ONNX model (operator set 18) once ONNX Runtime has given the same answers with it, and what
@@ -49,9 +46,7 @@ export async function exportOnnx(
   const bytes = toOnnx(checkpoint, options);
   const runner = await onnxRunner(runtime, bytes, checkpoint, takes);
   try {
-    const demand: Demand = DEMANDS[options.dtype ?? 'fp32'];
-    const tolerance = takes === 'pictures' ? Math.max(RESIZED, demand.tolerance) : demand.tolerance;
-    const parity = await compare(checkpoint, runner, samples, { ...demand, tolerance });
+    const parity = await compare(checkpoint, runner, samples, DEMANDS[options.dtype ?? 'fp32']);
     demandParity(parity);
     await putInPlace(file, bytes, parity);
     return parity;

@@ -1,7 +1,13 @@
 // What comes before the network in an exported graph: from the bytes of pictures to what its weights expect.
-import { ONNX_TYPE, type OnnxDimension } from '../weights/formats/onnx-proto.js';
+import {
+  encodeOnnx,
+  ONNX_TYPE,
+  type OnnxDimension,
+  type OnnxValueInfo,
+  type Written,
+} from '../weights/formats/onnx-proto.js';
 import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
-import type { GraphBuilder } from './onnx-graph.js';
+import { GraphBuilder } from './onnx-graph.js';
 
 /** An input or output of the file. */
 export interface Port {
@@ -9,6 +15,15 @@ export interface Port {
   elemType: number;
   shape: readonly OnnxDimension[];
 }
+
+/** Version 18 has a Resize that widens its filter; runtimes have taken it since 2023. */
+export const OPSETS = [{ domain: '', version: 18 }];
+export const IR_VERSION = 8;
+
+export const valueInfo = ({ name, elemType, shape }: Port): Written<OnnxValueInfo> => ({
+  name,
+  type: { tensorType: { elemType, shape: { dim: [...shape] } } },
+});
 
 /**
  * What a file takes:
@@ -19,6 +34,12 @@ export interface Port {
 export type Takes = 'images' | 'pictures' | 'raw';
 
 const N = { dimParam: 'N' };
+
+const pictures = (name: string): Port => ({
+  name,
+  elemType: ONNX_TYPE.uint8,
+  shape: [N, { dimParam: 'height' }, { dimParam: 'width' }, { dimValue: 3 }],
+});
 
 /** The file's input, and the value [N, 3, size, size] that the network reads. */
 export function readImages(takes: Takes, preprocess: Preprocess, graph: GraphBuilder): { port: Port; value: string } {
@@ -32,7 +53,7 @@ export function readImages(takes: Takes, preprocess: Preprocess, graph: GraphBui
     return { port, value: narrow(name) };
   }
   const name = graph.name('images');
-  const shape = takes === 'images' ? [N, side, side, rgb] : [N, { dimParam: 'height' }, { dimParam: 'width' }, rgb];
+  const port = takes === 'images' ? { name, elemType: ONNX_TYPE.uint8, shape: [N, side, side, rgb] } : pictures(name);
   graph.path = 'preprocess';
   let value = takes === 'pictures' ? resize(name, size, graph) : name;
   value = graph.node('Transpose', [value], { perm: [0, 3, 1, 2] });
@@ -41,7 +62,7 @@ export function readImages(takes: Takes, preprocess: Preprocess, graph: GraphBui
   value = graph.node('Cast', [value], { to: ONNX_TYPE.float });
   value = graph.node('Mul', [value, perChannel(scale)]);
   value = narrow(graph.node('Add', [value, perChannel(shift)]));
-  return { port: { name, elemType: ONNX_TYPE.uint8, shape }, value };
+  return { port, value };
 }
 
 /**
@@ -55,5 +76,25 @@ function resize(pixels: string, size: number, graph: GraphBuilder): string {
     antialias: 1,
     exclude_outside: 1,
     axes: [1, 2],
+  });
+}
+
+/** A model of that alone: `images` of any size -> `resized` [N, size, size, 3]. */
+export function resizeModel(size: number): Uint8Array {
+  const graph = new GraphBuilder('fp32');
+  const port = pictures(graph.name('images'));
+  const resized = graph.node('Identity', [resize(port.name, size, graph)], {}, 'resized');
+  const side = { dimValue: size };
+  const output = { name: resized, elemType: ONNX_TYPE.uint8, shape: [N, side, side, { dimValue: 3 }] };
+  return encodeOnnx({
+    irVersion: IR_VERSION,
+    opsetImport: OPSETS,
+    graph: {
+      name: 'resize',
+      node: graph.nodes,
+      initializer: graph.initializers,
+      input: [valueInfo(port)],
+      output: [valueInfo(output)],
+    },
   });
 }

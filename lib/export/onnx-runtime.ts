@@ -6,7 +6,7 @@ import type * as Ort from 'onnxruntime-web';
 import { EnvironmentError } from '../errors.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
-import type { Takes } from './onnx-images.js';
+import { resizeModel, type Takes } from './onnx-images.js';
 import type { Runner } from './parity.js';
 import type { Sample } from './samples.js';
 
@@ -71,7 +71,10 @@ export async function onnxRunner(
   { preprocess }: CompleteCheckpoint,
   takes: Takes,
 ): Promise<Runner> {
-  const session = await ort.InferenceSession.create(model, { logSeverityLevel: 3 });
+  const open = (bytes: Uint8Array): Promise<Ort.InferenceSession> =>
+    ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const session = await open(model);
+  const resizing = takes === 'pictures' ? await open(resizeModel(preprocess.size)) : undefined;
   const [input, output] = [session.inputNames[0]!, session.outputNames[0]!];
   return {
     runtime: name,
@@ -79,10 +82,16 @@ export async function onnxRunner(
     whole: takes === 'pictures',
     compared: takes === 'raw' ? 'logits' : 'probabilities',
     async run(pictures) {
-      const fed = await session.run({ [input]: feedOf(ort, pictures, takes, preprocess) });
-      return Float32Array.from(fed[output]!.data as Float32Array);
+      const feed = feedOf(ort, pictures, takes, preprocess);
+      const answers = Float32Array.from((await session.run({ [input]: feed }))[output]!.data as Float32Array);
+      if (!resizing) return { answers };
+      const { resized } = await resizing.run({ images: feed });
+      return { answers, resized: [Uint8Array.from(resized!.data as Uint8Array)] };
     },
-    dispose: () => session.release(),
+    async dispose() {
+      await session.release();
+      await resizing?.release();
+    },
   };
 }
 

@@ -9,15 +9,11 @@ import { evaluating } from '../infer/trained.js';
 import { native } from '../native/load.js';
 import type { TensorData } from '../native/wire.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
-import { encodeOnnx, ONNX_TYPE, type OnnxValueInfo, type Written } from '../weights/formats/onnx-proto.js';
+import { encodeOnnx, ONNX_TYPE } from '../weights/formats/onnx-proto.js';
 import { core, fold, foldable } from './fold.js';
 import { GraphBuilder, type FloatType } from './onnx-graph.js';
-import { readImages, type Port, type Takes } from './onnx-images.js';
+import { IR_VERSION, OPSETS, readImages, valueInfo, type Port, type Takes } from './onnx-images.js';
 import { LOWERINGS } from './onnx-ops.js';
-
-/** Version 18 has a Resize that widens its filter; runtimes have taken it since 2023. */
-const OPSET = 18;
-const IR_VERSION = 8;
 
 /** How a checkpoint is written as ONNX. */
 export interface OnnxOptions {
@@ -59,7 +55,7 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
     irVersion: IR_VERSION,
     producerName: 'mnv2-torch',
     producerVersion: native().buildInfo().package,
-    opsetImport: [{ domain: '', version: OPSET }],
+    opsetImport: OPSETS,
     metadataProps: Object.entries(metadataOf(checkpoint, options)).map(([key, text]) => ({ key, value: text })),
     graph: {
       name: checkpoint.arch,
@@ -114,11 +110,6 @@ function lowered(
   for (const t of topological([output])) if (t.op !== 'module' && !inside.has(t)) nameOf(t);
   return nameOf(output);
 }
-
-const valueInfo = ({ name, elemType, shape }: Port): Written<OnnxValueInfo> => ({
-  name,
-  type: { tensorType: { elemType, shape: { dim: [...shape] } } },
-});
 
 /** What the checkpoint says of itself, what outputs mean, and where the file is from. */
 function metadataOf(checkpoint: CompleteCheckpoint, options: OnnxOptions): Record<string, string> {

@@ -107,7 +107,7 @@ const VARIANTS: [string, OnnxOptions, number][] = [
   ['bytes to probabilities', {}, 1e-5],
   ['BatchNorm kept', { fold: false }, 1e-5],
   ['raw', { raw: true }, 1e-4],
-  ['resized inside', { resize: true }, 1e-2],
+  ['resized inside', { resize: true }, 1e-5],
   ['half precision', { dtype: 'fp16' }, 2e-2],
   ['half precision, BatchNorm kept, raw', { dtype: 'fp16', fold: false, raw: true }, 5e-2],
 ];
