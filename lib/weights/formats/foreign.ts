@@ -3,7 +3,6 @@
 const RENAME =
   'safetensors.numpy.save_file(arrays, "weights.safetensors"), with torchvision\'s names and convolutions as [out, in, height, width]';
 const KERAS = { is: 'a Keras file (.keras)', how: RENAME };
-const HDF5 = { is: 'an HDF5 file (.h5, as Keras writes)', how: RENAME };
 const ONNX = { is: 'an ONNX model (.onnx)', how: RENAME };
 
 /** What a file is and what to do with it, told from its first bytes; undefined for what is not known here. */
@@ -14,7 +13,6 @@ export function foreignFormat(start: Buffer): string | undefined {
 
 function kindOf(start: Buffer): { is: string; how: string } | undefined {
   const [first = 0, second = 0, third = 0] = start;
-  if (start.subarray(0, 8).equals(Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'))) return HDF5;
   if (start.length >= 30 && start.readUInt32BE(0) === 0x504b0304) {
     // A zip archive: the name of its first file says whose.
     const name = start.toString('latin1', 30, 30 + start.readUInt16LE(26));

@@ -1,6 +1,7 @@
 // Reads a file of weights of any known format, told by its content, whatever it is called.
 import { DataError } from '../../errors.js';
 import { foreignFormat } from './foreign.js';
+import { looksLikeHdf5, readKerasHdf5 } from './keras.js';
 import { withFile, type OpenFile } from './open-file.js';
 import { looksLikePytorch, readPytorch } from './pytorch.js';
 import { looksLikeSafetensors, readOpened } from './safetensors.js';
@@ -17,7 +18,8 @@ const SAFETENSORS: Reader = {
   read: async (file) => ({ format: 'safetensors', notes: [], ...(await readOpened(file)) }),
 };
 const PYTORCH: Reader = { recognises: looksLikePytorch, read: readPytorch };
-const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH];
+const KERAS: Reader = { recognises: looksLikeHdf5, read: readKerasHdf5 };
+const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS];
 
 /**
  * The tensors of a file, by the names and with the axes of whoever wrote it. Nothing in a file is ever executed, and no

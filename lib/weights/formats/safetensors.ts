@@ -2,7 +2,7 @@
 import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
 import { withFile, type OpenFile } from './open-file.js';
-import { ELEMENT, parseHeader, type Entry } from './safetensors-header.js';
+import { ELEMENT, parseHeader } from './safetensors-header.js';
 import { writeWhole } from './whole-file.js';
 
 /** A checkpoint in memory. All metadata values are strings, as the format says. */
@@ -39,10 +39,12 @@ export function halvesToFloats(bits: Uint16Array): Float32Array {
   return values;
 }
 
-/** The values of one tensor: a view of the file's bytes where they are aligned; 16-bit floats widen to float32. */
-function decode(body: Uint8Array, { dtype, from, to }: Entry): { data: HostArray; dtype: DType } {
+/**
+ * The values of one tensor: a view of the bytes where they are aligned; 16-bit floats widen to float32.
+ * @param dtype one of ELEMENT
+ */
+export function decodeNumbers(dtype: string, bytes: Uint8Array): { data: HostArray; dtype: DType } {
   const size = ELEMENT.get(dtype)!;
-  const bytes = body.subarray(from, to);
   const aligned = bytes.byteOffset % size === 0 ? bytes : Uint8Array.from(bytes);
   const span = [aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.length / size] as const;
   switch (dtype) {
@@ -98,7 +100,9 @@ export async function readOpened({ path: file, size, start, read }: OpenFile): P
   const body = await read(8 + length, size - 8 - length);
   return {
     metadata,
-    tensors: new Map(entries.map((e) => [e.name, { ...decode(body, e), shape: [...e.shape] }])),
+    tensors: new Map(
+      entries.map((e) => [e.name, { ...decodeNumbers(e.dtype, body.subarray(e.from, e.to)), shape: [...e.shape] }]),
+    ),
   };
 }
 
