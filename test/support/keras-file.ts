@@ -7,8 +7,6 @@ const { FS } = await ready;
 export interface KerasArray {
   data: Float32Array | Float64Array | Int32Array;
   shape: number[];
-  /** HDF5's type, such as '>f4'; little endian of the data's type by default */
-  dtype?: string;
 }
 /** Arrays by name, in order; of a layer that is a model, by the names of its layers: `inner/kernel`. */
 export type KerasLayers = Record<string, Record<string, KerasArray>>;
@@ -58,10 +56,10 @@ export function writeLegacy(group: Group, layers: KerasLayers, options: LegacyOp
     const into = group.create_group(layer);
     const paths = Object.keys(arrays).map((a) => `${a.includes('/') ? '' : `${layer}/`}${a}${suffix}`);
     texts(into, 'weight_names', paths);
-    for (const [i, { data, shape, dtype }] of Object.values(arrays).entries()) {
+    for (const [i, { data, shape }] of Object.values(arrays).entries()) {
       const [owner, name] = paths[i]!.split('/') as [string, string];
       if (!into.keys().includes(owner)) into.create_group(owner);
-      (into.get(owner) as Group).create_dataset({ name, data, shape, ...(dtype !== undefined && { dtype }) });
+      (into.get(owner) as Group).create_dataset({ name, data, shape });
     }
   }
 }

@@ -86,17 +86,14 @@ describe('the legacy layout', () => {
     expect([...tensors.keys()]).toEqual(['Conv1/kernel', 'bn/gamma', 'bn/beta', 'dense/kernel']);
   });
   test('numbers of other types', async () => {
-    const { data } = array([4]);
     const { tensors } = await read(
       hdf5((root) =>
         writeLegacy(root, {
-          big: { kernel: { data, shape: [2, 2], dtype: '>f4' } },
           double: { kernel: { data: Float64Array.of(0.1, -1e300), shape: [1, 2] } },
           seed: { state: { data: Int32Array.of(1, 2), shape: [2] } },
         }),
       ),
     );
-    expect(tensors.get('big/kernel')).toEqual({ data, shape: [2, 2], dtype: 'float32' });
     expect(tensors.get('double/kernel')).toEqual({
       data: Float64Array.of(0.1, -1e300),
       shape: [1, 2],
@@ -182,17 +179,12 @@ describe('HDF5 that is refused', () => {
       /"\/b\/kernel" is a soft link \(to "\/a"\)/,
     );
   });
-  test.only('a group that holds itself, groups too deep, too many names for its size', async () => {
-    const T = performance.now();
-    const lap = (n: string) => console.log(n, performance.now() - T);
+  test('a group that holds itself, groups too deep, too many names for its size', async () => {
     expect(await refusal(withGroup((b) => b.create_hard_link('/', 'root')))).toMatch(/nested more than 32 deep/);
     const deep = (b: Parameters<Parameters<typeof hdf5>[0]>[0]): void => {
       let group = b;
-      for (let i = 0; i < 500; i++) group = group.create_group('d');
+      for (let i = 0; i < 40; i++) group = group.create_group('d');
     };
-    lap('1');
-    const dd = withGroup(deep);
-    lap('deep made ' + dd.length);
     expect(await refusal(withGroup(deep))).toMatch(/nested more than 32 deep/);
     // 2^20 paths lead to the last of 20 groups.
     const fan = (b: Parameters<Parameters<typeof hdf5>[0]>[0]): void => {
@@ -203,9 +195,6 @@ describe('HDF5 that is refused', () => {
         group = next;
       }
     };
-    lap('deep');
-    const ff = withGroup(fan);
-    lap('fan made' + ff.length);
     expect(await refusal(withGroup(fan))).toMatch(/lists more than \d+ groups and arrays/);
   });
   test('an array larger than the file, however it is laid out', async () => {

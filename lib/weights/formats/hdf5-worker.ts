@@ -17,20 +17,22 @@ class Refusal extends Error {}
 const complaints: string[] = [];
 console.error = (...words: unknown[]) => void (complaints.length < 1000 && complaints.push(words.join(' ')));
 console.log = console.error;
-// The library's memory grows on demand: told that there is no more of it, the library says so and goes on.
-interface Memory {
-  readonly buffer: ArrayBuffer;
-  grow(pages: number): number;
+// What the library is made of is seen when it is instantiated: its memory, and how far its stack is in use.
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  emscripten_stack_get_current(): number;
+  _emscripten_stack_restore(pointer: number): void;
 }
-const { prototype: memory } = (globalThis as unknown as { WebAssembly: { Memory: { prototype: Memory } } }).WebAssembly
-  .Memory;
-const PAGE = 65536;
-let mostMemory = Infinity;
-
-const grow = memory.grow;
-memory.grow = function (this: Memory, pages: number): number {
-  if (this.buffer.byteLength + pages * PAGE > mostMemory) throw new RangeError('no more memory for this file');
-  return grow.call(this, pages);
+type Instantiate = (...of: unknown[]) => Promise<{ instance: { exports: Exports } }>;
+const { WebAssembly } = globalThis as unknown as {
+  WebAssembly: { instantiate: Instantiate; RuntimeError: typeof Error };
+};
+const instantiate = WebAssembly.instantiate;
+let made: Exports | undefined;
+WebAssembly.instantiate = async (...of) => {
+  const result = await instantiate(...of);
+  made ??= result.instance.exports;
+  return result;
 };
 
 const { ready } = await import('h5wasm');
@@ -44,17 +46,34 @@ for (const device of FS.readdir('/dev')) if (FS.isChrdev(FS.lstat(`/dev/${device
 open('/none'); // the library sets itself up at the first call
 /** The library's memory before any file: put back after each, so that none leaves anything behind. */
 const clean = library.HEAPU8.slice();
+const { memory } = made!;
+const stack = made!.emscripten_stack_get_current();
+// It grows on demand: told that there is no more, the library says so and goes on.
+const PAGE = 65536;
+let mostMemory = Infinity;
+const grow = memory.grow.bind(memory);
+memory.grow = (pages) => {
+  if (memory.buffer.byteLength + pages * PAGE > mostMemory) throw new RangeError('no more memory for this file');
+  return grow(pages);
+};
 /** Memory of the library's own, beside what the file takes. */
 const OWN = clean.length + (32 << 20);
 
 /** What a call gives, unless the library complains meanwhile. */
 function ask<T>(what: string, call: () => T): T {
   complaints.length = 0;
-  const answer = call();
-  if (complaints.length === 0) return answer;
+  let failure: string | undefined;
+  try {
+    const answer = call();
+    if (complaints.length === 0) return answer;
+  } catch (error) {
+    // Some calls throw for what went wrong; a trap or an abort is the library's own end.
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    failure = (error as Error).message;
+  }
   // A stack of errors, the outermost first: `#003: H5Oint.c line 12 in H5O_open(): unable to open object`.
   const cause = complaints.map((line) => /#\d+:.*?\(\): (.*)/.exec(line)?.[1]).findLast((text) => text !== undefined);
-  throw new Refusal(`${what} cannot be read (${shown(cause ?? complaints[0]).slice(1, -1)})`);
+  throw new Refusal(`${what} cannot be read (${shown(cause ?? failure ?? complaints[0]).slice(1, -1)})`);
 }
 
 /** One file, walked from its root. */
@@ -180,33 +199,32 @@ function readHdf5(bytes: Uint8Array): Hdf5 {
   return reading.found;
 }
 
-/** As if no file had been read. */
+/** As if no file had been read: nothing that one leaves in the library can change how the next is read. */
 function forget(): void {
-  const streams = (FS as unknown as { streams: ({ fd: number } | null)[] }).streams;
-  for (const stream of streams) if (stream && stream.fd > 2) FS.close(stream as FS.FSStream);
+  const { streams } = FS as unknown as { streams: (FS.FSStream & { fd: number })[] };
+  for (const stream of streams) if (stream && stream.fd > 2) FS.close(stream);
   FS.unlink(NAME);
+  made!._emscripten_stack_restore(stack);
   library.HEAPU8.set(clean);
   library.HEAPU8.fill(0, clean.length);
 }
 
 function answer({ bytes }: Hdf5Question): Hdf5Answer {
   mostMemory = OWN + 2 * MOST_EXPANSION * bytes.length;
+  let result: { found: Hdf5 } | { refused: string };
   try {
-    const found = readHdf5(bytes);
-    forget();
-    // It never gives memory back: after a large file, the next one has a new thread.
-    return { found, reusable: library.HEAPU8.length <= 2 * OWN };
+    result = { found: readHdf5(bytes) };
   } catch (error) {
-    if (!(error instanceof Refusal)) {
-      // Thrown in the middle of the library, which has lost its stack then.
+    if (!(error instanceof Refusal))
       return {
-        refused: `the HDF5 library gave up on it (${shown((error as Error).message).slice(1, -1)})`,
+        refused: `the HDF5 library broke down (${shown((error as Error).message).slice(1, -1)})`,
         reusable: false,
       };
-    }
-    forget();
-    return { refused: error.message, reusable: library.HEAPU8.length <= 2 * OWN };
+    result = { refused: error.message };
   }
+  forget();
+  // It gives no memory back: after a large file, the next one gets a new thread.
+  return { ...result, reusable: memory.buffer.byteLength <= OWN };
 }
 
 parentPort!.on('message', (question: Hdf5Question) => {

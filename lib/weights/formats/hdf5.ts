@@ -69,8 +69,8 @@ function askReader({ worker }: Reader, bytes: Uint8Array): Promise<Hdf5Answer> {
       resolve(answer);
     };
     const giveUp = (refused: string): void => end({ refused, reusable: false });
-    const failed = (error: Error): void => giveUp(`the HDF5 library gave up on it (${error.message})`);
-    const exited = (): void => giveUp('the HDF5 library gave up on it');
+    const failed = (error: Error): void => giveUp(`the HDF5 library broke down (${error.message})`);
+    const exited = (): void => giveUp('the HDF5 library broke down');
     const timer = setTimeout(
       () => giveUp('the HDF5 library does not come to an end with it'),
       PATIENCE + bytes.length * PATIENCE_PER_BYTE,
