@@ -76,7 +76,7 @@ describe('a checkpoint', () => {
     expect(empty.status).toBe(4);
   });
   test.each([
-    ['a pickle, as torch.save writes', 'net.pth', '\u0080\u0002\u008a', /net\.pth is a PyTorch file/],
+    ['a pickle, as torch.save writes', 'net.pth', '\u0080\u0002\u008a', /net\.pth is not a usable PyTorch file/],
     ['HDF5', 'net.h5', '\u0089HDF\r\n\u001a\n', /net\.h5 is /],
     ['ONNX', 'net.onnx', '\b\u0007\u0012\u0007pytorch', /net\.onnx is an ONNX model/],
   ])('of another kind is named: %s', (_, name, start, message) => {
