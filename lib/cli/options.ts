@@ -142,8 +142,8 @@ export function flag(o: { describe: string }): Option<boolean> {
 /** batchSize -> batch-size: an option as it is typed. */
 export const flagName = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 
-/** The same with its dashes: -o, --batch-size. */
-export const dashed = (key: string): string => (key.length === 1 ? `-${key}` : `--${flagName(key)}`);
+/** The same with its dashes: --batch-size. */
+export const dashed = (key: string): string => `--${flagName(key)}`;
 
 /** Keys with a value: an absent option leaves the default to whoever has it. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
