@@ -34,8 +34,8 @@ function parsePreprocessWord(typed: string): Preprocess | undefined {
 
 export const command = define({
   usage: 'import <file>',
-  describe: 'weights of PyTorch, timm, Keras or ONNX as a checkpoint, told by their content',
-  operands: { file: pathOperand({ describe: '.safetensors, .pth, .pt, .h5, .keras or .onnx' }) },
+  describe: 'weights of PyTorch, timm or Keras as a checkpoint, told by their content',
+  operands: { file: pathOperand({ describe: '.safetensors, .pth, .pt or .h5' }) },
   options: {
     o: optionalPath({ describe: 'the checkpoint written (default: its name with .safetensors, in this folder)' }),
     arch: archFlag(),

@@ -38,7 +38,7 @@ export interface Checkpoint {
 /**
  * Reads a checkpoint and its metadata, all strings, any of which may be absent: `arch`, `classes` (JSON), `preprocess`
  * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...). A file of another library
- * (PyTorch, Keras, ONNX; told by its content) becomes one of ours: its tensors by our names and with our axes, what its
+ * (PyTorch or Keras, told by its content) becomes one of ours: its tensors by our names and with our axes, what its
  * library builds such networks with in place of metadata, and `notes` of what was recognised.
  * @param from a file, or a run folder for its best.safetensors
  * @param wishes what the file does not say itself, or says wrongly
