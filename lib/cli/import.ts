@@ -7,7 +7,7 @@ import { calibrate } from '../infer/calibrate.js';
 import { architectureOf } from '../models/registry.js';
 import { Progress } from '../report/progress.js';
 import { importedMetadata, loadCheckpoint, saveCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
-import { IMAGENET_MEAN, IMAGENET_STD, validPreprocess, type Preprocess } from '../weights/preprocess.js';
+import { PUBLISHED_PREPROCESS, validPreprocess, type Preprocess } from '../weights/preprocess.js';
 import { define } from './command.js';
 import { archFlag, widthFlag } from './flags.js';
 import { wishesOf } from './network.js';
@@ -16,15 +16,11 @@ import { choice, flag, given, number, optionalPath, path as pathOperand, word } 
 /** More images make no better statistics, and one wants to wait for none. */
 const CALIBRATION_IMAGES = 512;
 
-/** The two that nearly every file has been trained with, by name; any other as metadata would say it. */
-const PREPROCESS: Readonly<Record<string, Preprocess>> = {
-  imagenet: { size: 224, mean: [...IMAGENET_MEAN], std: [...IMAGENET_STD] },
-  'x/127.5-1': { size: 224, scale: 'x/127.5-1' },
-};
+/** By name, or as metadata would say it. */
 const FORMS = 'imagenet, x/127.5-1 or JSON such as {"size":224,"mean":[r,g,b],"std":[r,g,b]}';
 
 function parsePreprocessWord(typed: string): Preprocess | undefined {
-  if (Object.hasOwn(PREPROCESS, typed)) return PREPROCESS[typed];
+  if (typed === 'imagenet' || typed === 'x/127.5-1') return PUBLISHED_PREPROCESS[typed];
   try {
     return validPreprocess(JSON.parse(typed));
   } catch {

@@ -204,6 +204,14 @@ async function rgbOf(
     .toColourspace('srgb');
 }
 
+/** Its bytes, [height, width, 3]. */
+async function rawOf(image: Sharp): Promise<{ pixels: Uint8Array; height: number; width: number }> {
+  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3)
+    throw new DataError(`it has ${info.channels} channels after conversion to RGB, which is not understood`);
+  return { pixels: data, height: info.height, width: info.width };
+}
+
 /**
  * A picture at the size it has, RGB, [height, width, 3]; by the rules of `decodeImage`.
  * @throws DataError when it cannot be read
@@ -211,10 +219,7 @@ async function rgbOf(
 export async function decodeWhole(file: string): Promise<{ pixels: Uint8Array; height: number; width: number }> {
   try {
     const bytes = await readRegularFile(file, (_size, read) => read());
-    const image = await rgbOf(bytes, 'error', DEFAULT_MAX_PIXELS);
-    const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-    if (info.channels !== 3) throw new DataError(`it has ${info.channels} channels after conversion to RGB`);
-    return { pixels: data, height: info.height, width: info.width };
+    return await rawOf(await rgbOf(bytes, 'error', DEFAULT_MAX_PIXELS));
   } catch (cause) {
     throw new DataError(`${file}: ${reasonOf(cause)}`, [file], { cause });
   }
@@ -229,8 +234,6 @@ async function pixelsOf(
 ): Promise<Uint8Array> {
   const image = await rgbOf(bytes, failOn, limitInputPixels);
   if (shrinks) image.resize(size, size, { fit: 'fill', kernel: 'linear' });
-  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3)
-    throw new DataError(`it has ${info.channels} channels after conversion to RGB, which is not understood`);
-  return info.width === size && info.height === size ? data : native().resample(data, info.height, info.width, size);
+  const { pixels, height, width } = await rawOf(image);
+  return width === size && height === size ? pixels : native().resample(pixels, height, width, size);
 }

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ImageStore } from '../engine/images.js';
 import { DataError } from '../errors.js';
-import { decodeFile, DEFAULT_MAX_PIXELS, IMAGE_EXTENSIONS } from './decode.js';
+import { decodeImage, IMAGE_EXTENSIONS } from './decode.js';
 import { inLanes } from './pack.js';
 
 /** Pictures decoded at a time. */
@@ -28,14 +28,15 @@ export async function imagesIn(at: string): Promise<string[]> {
 export const spread = <T>(of: readonly T[], most: number): T[] =>
   of.length <= most ? [...of] : Array.from({ length: most }, (_, i) => of[Math.floor((i * of.length) / most)]!);
 
-/** Files as a store of squares of `size`. */
+/**
+ * Files as a store of squares of `size`.
+ * @throws DataError naming the first that cannot be read
+ */
 export async function storeOf(files: readonly string[], size: number): Promise<ImageStore> {
   const store = new ImageStore({ count: files.length, height: size, width: size, channels: 3 });
   try {
     await inLanes(files.length, LANES, async (i) => {
-      const { pixels, damage } = await decodeFile(files[i]!, size, DEFAULT_MAX_PIXELS);
-      if (damage !== undefined) throw new DataError(`${files[i]!}: ${damage}`, [files[i]!]);
-      store.put(i, pixels);
+      store.put(i, await decodeImage(files[i]!, size));
     });
     return store;
   } catch (error) {

@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { writeWhole } from '../weights/formats/whole-file.js';
-import { takesOf, toOnnx, type OnnxOptions } from './onnx.js';
-import { loadOnnxRuntime, onnxRunner } from './onnx-runtime.js';
+import type { OnnxOptions } from './onnx.js';
 import { compare, demandParity, DEMANDS, type Parity } from './parity.js';
 import { samplesFor } from './samples.js';
 
@@ -40,6 +39,11 @@ export async function exportOnnx(
   file: string,
   options: OnnxOptions & ExportOptions = {},
 ): Promise<Parity> {
+  // With all that writes ONNX: a program that exports nothing does not wait for it.
+  const [{ takesOf, toOnnx }, { loadOnnxRuntime, onnxRunner }] = await Promise.all([
+    import('./onnx.js'),
+    import('./onnx-runtime.js'),
+  ]);
   const takes = takesOf(options);
   const runtime = await loadOnnxRuntime();
   const samples = await samplesFor(checkpoint.file, options.images);

@@ -1,8 +1,8 @@
 // The pictures an export is tried on: files, those a run held back, or noise where there are none.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { decodeImage, decodeWhole, IMAGE_EXTENSIONS } from '../data/decode.js';
-import { DataError } from '../errors.js';
+import { decodeImage, decodeWhole } from '../data/decode.js';
+import { imagesIn, spread } from '../data/image-files.js';
 import { native } from '../native/load.js';
 import { Random } from '../random.js';
 
@@ -39,17 +39,6 @@ export async function samplesFor(checkpointFile: string, images: readonly string
   return held.length > 0 ? files('validation split', held) : noise();
 }
 
-async function imagesIn(at: string): Promise<string[]> {
-  const found = await stat(at).catch((cause: Error) => {
-    throw new DataError(`${at}: expected an image or a folder of images: ${cause.message}`, [at], { cause });
-  });
-  if (!found.isDirectory()) return [at];
-  const entries = await readdir(at, { recursive: true });
-  const names = entries.filter((e) => IMAGE_EXTENSIONS.has(path.extname(e).toLowerCase()) && !/(^|[/\\])\./.test(e));
-  if (names.length === 0) throw new DataError(`${at}: expected a folder of images, found none in it`, [at]);
-  return names.sort().map((name) => path.join(at, name));
-}
-
 /** Validation images of the run that wrote a checkpoint, as far as its folder says and they are still there. */
 async function heldBack(checkpointFile: string): Promise<string[]> {
   const beside = async (name: string): Promise<Record<string, unknown>> =>
@@ -58,20 +47,15 @@ async function heldBack(checkpointFile: string): Promise<string[]> {
     const [{ data }, { val }] = [await beside('config.json'), await beside('split.json')];
     if (typeof data !== 'string' || !Array.isArray(val)) return [];
     const found = val.map((name) => path.join(data, String(name)));
-    await Promise.all(spread(found).map((file) => stat(file)));
+    await Promise.all(spread(found, MOST).map((file) => stat(file)));
     return found;
   } catch {
     return []; // no run's folder, or its images have gone
   }
 }
 
-function spread<T>(all: readonly T[]): T[] {
-  const count = Math.min(MOST, all.length);
-  return Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!);
-}
-
 function files(from: Samples['from'], all: readonly string[]): Samples {
-  const names = spread(all);
+  const names = spread(all, MOST);
   return {
     from,
     names,

@@ -1,6 +1,5 @@
 // Statistics of BatchNorm measured again: a file whose BatchNorm was folded into its convolutions is right in evaluation,
 // but could not be trained on, for its running statistics say nothing.
-import { UsageError } from '../errors.js';
 import { inferenceBatch } from '../engine/batch-size.js';
 import type { ImageStore } from '../engine/images.js';
 import { compile } from '../engine/program.js';
@@ -8,13 +7,9 @@ import { add, mean, mul } from '../graph/ops.js';
 import { topological } from '../graph/order.js';
 import { input, constant, type Tensor } from '../graph/tensor.js';
 import type { TensorData } from '../native/wire.js';
-import { createModel } from '../models/registry.js';
-import { Engine } from '../engine/engine.js';
-import { Weights } from '../engine/weights.js';
-import { builtInArch, type Checkpoint } from '../weights/checkpoint.js';
-import { loadWeights } from '../weights/load.js';
+import type { Checkpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
-import { evaluating } from './trained.js';
+import { backboneOnEngine, evaluating } from './trained.js';
 
 /** Below it a channel is dead, and dividing by its deviation would make noise of it. */
 const LEAST_VARIANCE = 1e-8;
@@ -47,15 +42,9 @@ export async function calibrate(
   store: ImageStore,
   { device = 'cpu', signal, onProgress }: CalibrateOptions = {},
 ): Promise<Map<string, TensorData>> {
-  const { file, preprocess, tensors } = checkpoint;
-  const arch = builtInArch(checkpoint);
-  if (!arch || !preprocess)
-    throw new UsageError(`${file}: expected weights that say which network and preprocessing they are of`);
-  const model = createModel(arch, checkpoint.options);
-  using engine = new Engine({ device });
-  using weights = await Weights.init(model, { engine });
-  await loadWeights(weights, model, tensors, { source: file, allowPartial: checkpoint.partial ?? false });
-
+  const { model, weights, preprocess } = await backboneOnEngine(checkpoint, { device });
+  using engine = weights.engine;
+  using _weights = weights;
   const image = input('image', [-1, 3, store.height, store.width]);
   const logits = evaluating(model, () => model.call(image));
   const norms = topological([logits]).filter((t) => t.op === 'batchNorm2d');
@@ -81,7 +70,7 @@ export async function calibrate(
     ...(onProgress && { onProgress: (step) => onProgress(Math.min(step * batchSize, order.length)) }),
   });
   signal?.throwIfAborted();
-  const measured = new Map([...(await weights.get())].filter(([name]) => tensors.has(name)));
+  const measured = new Map([...(await weights.get())].filter(([name]) => checkpoint.tensors.has(name)));
   for (const { path, attrs } of norms) {
     const numbers = (what: string): Float32Array => rows[`${path} ${what}`]!.data as Float32Array;
     const { mu, variance } = pooled(numbers('mean'), numbers('variance'), order.length);

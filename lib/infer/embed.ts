@@ -1,17 +1,13 @@
 // What a network's backbone makes of images: its features' means over the picture, before any classifier.
-import { UsageError } from '../errors.js';
 import { inferenceBatch } from '../engine/batch-size.js';
-import { Engine } from '../engine/engine.js';
 import type { ImageStore } from '../engine/images.js';
 import { compile } from '../engine/program.js';
-import { Weights } from '../engine/weights.js';
+import type { Weights } from '../engine/weights.js';
 import { input } from '../graph/tensor.js';
-import { createModel } from '../models/registry.js';
 import type { NativeAugment } from '../native/wire.js';
-import { builtInArch, type Checkpoint } from '../weights/checkpoint.js';
-import { loadWeights } from '../weights/load.js';
+import type { Checkpoint } from '../weights/checkpoint.js';
 import { pixelScaling } from '../weights/preprocess.js';
-import { evaluating } from './trained.js';
+import { backboneOnEngine, evaluating } from './trained.js';
 
 /** The module of every network here whose output is looked at; what comes after it is not computed. */
 const POOLED = 'pool';
@@ -47,20 +43,13 @@ export class Backbone {
    */
   static async load(options: EmbedOptions): Promise<Backbone> {
     const { checkpoint, store, device = 'cpu' } = options;
-    const { file, preprocess, tensors } = checkpoint;
-    const arch = builtInArch(checkpoint);
-    if (!arch || !preprocess)
-      throw new UsageError(`${file}: expected weights whose metadata names 'arch' and 'preprocess', got none`);
-    const model = createModel(arch, checkpoint.options);
-    const engine = new Engine({ device });
+    const { model, weights, preprocess } = await backboneOnEngine(checkpoint, { device });
     try {
-      const weights = await Weights.init(model, { engine });
-      await loadWeights(weights, model, tensors, { source: file });
       const image = input('image', [-1, 3, store.height, store.width]);
       const logits = evaluating(model, () => model.call(image));
       return new Backbone(options, weights, compile({ logits }, { weights }), pixelScaling(preprocess));
     } catch (error) {
-      engine.dispose();
+      weights.engine.dispose();
       throw error;
     }
   }

@@ -3,8 +3,10 @@
 import { UsageError } from '../errors.js';
 import { Engine, type EngineOptions } from '../engine/engine.js';
 import { Weights } from '../engine/weights.js';
+import type { MobileNet } from '../models/classifier-network.js';
+import { createModel } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
-import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { builtInArch, type Checkpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { loadWeights } from '../weights/load.js';
 import type { Preprocess } from '../weights/preprocess.js';
 
@@ -37,6 +39,30 @@ export async function onEngine(trained: Trained, options: EngineOptions): Promis
       await weights.set([...(await trained.weights.get())].map(([name, value]) => ({ name, ...value })));
     }
     return weights;
+  } catch (error) {
+    engine.dispose();
+    throw error;
+  }
+}
+
+/**
+ * One of the package's networks with a checkpoint's weights, with or without a classifier, on an engine of its own.
+ * @throws DataError when tensors of the backbone are missing; UsageError when the checkpoint does not say what it is of
+ */
+export async function backboneOnEngine(
+  checkpoint: Checkpoint,
+  options: EngineOptions,
+): Promise<{ model: MobileNet; weights: Weights; preprocess: Preprocess }> {
+  const { file, preprocess, tensors, partial = false } = checkpoint;
+  const arch = builtInArch(checkpoint);
+  if (!arch || !preprocess)
+    throw new UsageError(`${file}: expected weights whose metadata names 'arch' and 'preprocess', got none`);
+  const model = createModel(arch, checkpoint.options);
+  const engine = new Engine(options);
+  try {
+    const weights = await Weights.init(model, { engine });
+    await loadWeights(weights, model, tensors, { source: file, allowPartial: partial });
+    return { model, weights, preprocess };
   } catch (error) {
     engine.dispose();
     throw error;

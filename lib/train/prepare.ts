@@ -1,6 +1,6 @@
 // Everything a training needs before its first epoch: weights, the cut between what is frozen and what is trained,
 // features of the frozen part, labels, programs.
-import { DataError, UsageError } from '../errors.js';
+import { DataError, few, UsageError } from '../errors.js';
 import type { NativeAugment } from '../native/wire.js';
 import type { Dataset } from '../data/dataset.js';
 import { requireTrainable, type Split } from '../data/split.js';
@@ -52,6 +52,9 @@ export interface Prepared {
 
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
+/** Names a message shows. */
+const SHOWN = 4;
+
 /** Takes what must be disposed when a training fails. */
 export type Own = <T extends { dispose(): void }>(it: T) => T;
 
@@ -88,7 +91,7 @@ export async function firstWeights(
     weights,
     notes: [
       ...notes,
-      ...(body.length > 0 ? [`${body.length} tensors of the backbone start fresh (${few(body)})`] : []),
+      ...(body.length > 0 ? [`${body.length} tensors of the backbone start fresh (${few(body, SHOWN)})`] : []),
       ...(classifier.length > 0 ? [`the classifier starts fresh (${classifier.join(', ')})`] : []),
     ],
   };
@@ -100,15 +103,11 @@ function fitting(model: Module, { file, tensors, partial = false }: Checkpoint):
   const { unexpected } = matchWeights(model, tensors, { source, allowPartial: partial }).report;
   if (unexpected.length > 0 && !partial)
     throw new DataError(
-      `${source} hold ${few(unexpected)}, for which the model has no place. Is it the network they are for? ` +
+      `${source} hold ${few(unexpected, SHOWN)}, for which the model has no place. Is it the network they are for? ` +
         'With allowPartial (--allow-partial) what fits is taken',
       [file],
     );
 }
-
-/** A few names, and how many more there are. */
-const few = (names: readonly string[]): string =>
-  names.slice(0, 4).join(', ') + (names.length > 4 ? ` and ${names.length - 4} more` : '');
 
 /**
  * Prepares a training; undefined when `stop` aborts meanwhile. The data is decoded while the frozen part runs over what

@@ -26,16 +26,16 @@ export const PRESETS: Readonly<Record<(typeof PRESET_NAMES)[number], Preset>> = 
   accurate: {
     size: 256,
     settings: {
-      ...{
-        freeze: 'none',
-        headEpochs: 5,
-        epochs: 24,
-        batchSize: 32,
-        optimizer: 'adamw',
-        lr: 1.5e-4,
-        weightDecay: 0.05,
-      },
-      ...{ augment: 'strong', labelSmoothing: 0.1, ema: 'auto' },
+      freeze: 'none',
+      headEpochs: 5,
+      epochs: 24,
+      batchSize: 32,
+      optimizer: 'adamw',
+      lr: 1.5e-4,
+      weightDecay: 0.05,
+      augment: 'strong',
+      labelSmoothing: 0.1,
+      ema: 'auto',
     },
   },
 };

@@ -1,11 +1,12 @@
 // From tensors under another library's names to a checkpoint of ours: what its network is built with,
 // and every tensor by our name and with our axes. recognise.ts says whose names they are.
-import { DataError, shown } from '../errors.js';
+import { DataError, few, shown } from '../errors.js';
 import type { TensorData } from '../native/wire.js';
 import { headClasses, inHead, type Head } from '../models/head.js';
 import { optionsFromMetadata } from '../models/options.js';
 import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
 import type { WeightFile } from './formats/weight-file.js';
+import { shapeText } from './load.js';
 import { parsePreprocess, type Preprocess } from './preprocess.js';
 import { readings, rowsOf, type Found } from './recognise.js';
 
@@ -37,13 +38,8 @@ const WIDTHS = [1, 0.5, 0.75, 0.35, 0.25, 1.4, 1.3, 1.2, 1.1, 1.5, 2];
 const squeezed = (shape: readonly number[]): string => shape.filter((n) => n !== 1).join();
 const sameNumbers = (a: readonly number[], b: readonly number[]): boolean =>
   a.join() === b.join() || (a.length !== b.length && squeezed(a) === squeezed(b));
-const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
-
-/** At most a few names, and how many more there are. */
-function few(names: readonly string[]): string {
-  const first = names.slice(0, 6).join(', ');
-  return names.length > 6 ? `${first} and ${names.length - 6} more` : first;
-}
+/** Names a message shows. */
+const SHOWN = 6;
 
 type Shapes = ReadonlyMap<string, readonly number[]>;
 function shapesOf(arch: Arch, options: ModelOptions): Shapes {
@@ -100,8 +96,8 @@ export function adopt(file: WeightFile, path: string, wishes: Wishes = {}): Adop
   const unexpected = [...ours.values(), ...strangers].map((f) => f.name);
   if (missing.length > 0 || unexpected.length > 0) {
     const what = [
-      ...(missing.length > 0 ? [`lacks ${few(missing)}`] : []),
-      ...(unexpected.length > 0 ? [`holds what ${arch} has no layer for: ${few(unexpected)}`] : []),
+      ...(missing.length > 0 ? [`lacks ${few(missing, SHOWN)}`] : []),
+      ...(unexpected.length > 0 ? [`holds what ${arch} has no layer for: ${few(unexpected, SHOWN)}`] : []),
     ].join('; and it ');
     if (!wishes.allowPartial)
       throw new DataError(
@@ -191,8 +187,10 @@ function dropForeignHead(ours: Map<string, Found>, shapes: Shapes, head: Head, n
 export function unrecognised(tensors: ReadonlyMap<string, unknown>, path: string): DataError {
   const names = [...tensors.keys()];
   return new DataError(
-    `${path}: no network is recognised in its ${names.length} tensors (${few(names.map((n) => shown(n).slice(1, -1)))}): ` +
-      `expected the layers of ${ARCHITECTURES.join(', ')} as torchvision, timm or Keras name them`,
+    `${path}: no network is recognised in its ${names.length} tensors (${few(
+      names.map((n) => shown(n).slice(1, -1)),
+      SHOWN,
+    )}): ` + `expected the layers of ${ARCHITECTURES.join(', ')} as torchvision, timm or Keras name them`,
     [path],
   );
 }

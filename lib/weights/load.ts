@@ -30,7 +30,7 @@ export interface LoadOptions {
   allowPartial?: boolean;
 }
 
-const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
+export const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
 const FLOATS: readonly DType[] = ['float32', 'float64'];
 
 /**

@@ -14,6 +14,12 @@ export type Preprocess =
 export const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
 export const IMAGENET_STD = [0.229, 0.224, 0.225] as const;
 
+/** What nearly all published weights expect, by name: torchvision's and timm's, TensorFlow's and Keras'. */
+export const PUBLISHED_PREPROCESS = {
+  imagenet: { size: 224, mean: IMAGENET_MEAN, std: IMAGENET_STD },
+  'x/127.5-1': { size: 224, scale: 'x/127.5-1' },
+} as const satisfies Readonly<Record<string, Preprocess>>;
+
 /** Largest side of an input, pixels: beyond it a single image's activations fill a machine. */
 export const MOST_SIZE = 4096;
 /** Bounds of `mean` and `std`: what lies outside is a mistake, or turns pixels into infinities. */

@@ -6,7 +6,8 @@ import type { LayerNames } from '../models/layer-names.js';
 import { resolveOptions } from '../models/options.js';
 import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
 import type { WeightFile } from './formats/weight-file.js';
-import { IMAGENET_MEAN, IMAGENET_STD, type Preprocess } from './preprocess.js';
+import { gathered } from './formats/strided.js';
+import { PUBLISHED_PREPROCESS, type Preprocess } from './preprocess.js';
 
 /** A library whose names are known, and what its networks are built with where nobody says otherwise. */
 interface Library {
@@ -16,8 +17,7 @@ interface Library {
   readonly options: (arch: Arch) => Pick<ModelOptions, 'padding' | 'bnEps'>;
   readonly preprocess: (arch: Arch) => Preprocess;
 }
-const IMAGENET: Preprocess = { size: 224, mean: [...IMAGENET_MEAN], std: [...IMAGENET_STD] };
-const SYMMETRIC: Preprocess = { size: 224, scale: 'x/127.5-1' };
+const { imagenet: IMAGENET, 'x/127.5-1': SYMMETRIC } = PUBLISHED_PREPROCESS;
 const LIBRARIES: readonly Library[] = [
   { name: 'torchvision', column: 0, options: () => ({ padding: 'symmetric' }), preprocess: () => IMAGENET },
   {
@@ -58,24 +58,11 @@ export interface Found {
   readonly shape: readonly number[];
 }
 
-const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
 /** The same numbers with their axes in another order. */
 function permuted({ data, shape, dtype }: TensorData, order: readonly number[]): TensorData {
+  const strides = order.map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
   const to = order.map((axis) => shape[axis]!);
-  const strides = order.map((axis) => elements(shape.slice(axis + 1)));
-  const out = new (data.constructor as new (n: number) => HostArray)(data.length);
-  const at = new Array<number>(order.length).fill(0);
-  for (let i = 0, from = 0; i < data.length; i++) {
-    out[i] = data[from]!;
-    for (let axis = order.length - 1; axis >= 0; axis--) {
-      from += strides[axis]!;
-      if (++at[axis]! < to[axis]!) break;
-      from -= strides[axis]! * to[axis]!;
-      at[axis] = 0;
-    }
-  }
-  return { data: out, shape: to, dtype };
+  return { data: gathered<HostArray>(data, { offset: 0, shape: to, strides, count: data.length }), shape: to, dtype };
 }
 
 /** Where each of Keras' axes goes: HWIO to OIHW, HWC1 to C1HW, [in, out] to [out, in]. */
@@ -95,9 +82,8 @@ function kerasTensors(file: WeightFile): Found[] | undefined {
       if (file.format === 'keras') continue; // an optimizer's, or a layer's that no network of ours has
       return undefined;
     }
-    const order = kerasOrder(/depthwise|(^|_)dw(_|$)/.test(layer) && last === 'kernel' ? 'depthwise_kernel' : last, [
-      ...tensor.shape,
-    ]);
+    const depthwise = last === 'kernel' && /depthwise|(^|_)dw(_|$)/.test(layer);
+    const order = kerasOrder(depthwise ? 'depthwise_kernel' : last, tensor.shape);
     const shape = order ? order.map((axis) => tensor.shape[axis]!) : tensor.shape;
     found.push({ name, layer, array, shape, tensor: () => (order ? permuted(tensor, order) : tensor) });
   }
@@ -117,7 +103,7 @@ function torchTensors(file: WeightFile): Found[] {
   });
 }
 
-/** Names that published files of Keras have for today's: `mobl5_conv_5_expand`, `bn5_conv_5_bn_expand`, `Conv/BatchNorm`. */
+/** Names that published files of Keras have for today's: `mobl5_conv_5_expand`, `bn5_conv_5_bn_expand`. */
 function todaysKeras(layer: string): string {
   const old = /^(?:mobl|bn)(\d+)_conv_\d+_(bn_)?(expand|depthwise|project)$/.exec(layer);
   if (!old) return layer;

@@ -2,7 +2,8 @@
 import fs from 'node:fs';
 import { DataError } from 'mnv2-torch';
 import { withFile } from '../../dist/weights/formats/open-file.js';
-import { looksLikeZip, openZip } from '../../dist/weights/formats/zip.js';
+import { looksLikeZip } from '../../dist/weights/formats/content.js';
+import { openZip } from '../../dist/weights/formats/zip.js';
 import { temporaryFolder } from '../support/temporary.ts';
 import { zipped, type Member } from '../support/zip.ts';
 

@@ -1,4 +1,5 @@
 // Files of other frameworks that no reader is there for: told by their content, whatever they are called.
+import { firstMember, looksLikeZip } from './content.js';
 
 const RENAME =
   'safetensors.numpy.save_file(arrays, "weights.safetensors"), with torchvision\'s names and convolutions as [out, in, height, width]';
@@ -13,11 +14,8 @@ export function foreignFormat(start: Buffer): string | undefined {
 
 function kindOf(start: Buffer): { is: string; how: string } | undefined {
   const [first = 0, second = 0, third = 0] = start;
-  if (start.length >= 30 && start.readUInt32BE(0) === 0x504b0304) {
-    // A zip archive: the name of its first file says whose.
-    const name = start.toString('latin1', 30, 30 + start.readUInt16LE(26));
-    if (/^(metadata\.json|config\.json|model\.weights\.h5)$/.test(name)) return KERAS;
-  }
+  if (looksLikeZip({ start }) && /^(metadata\.json|config\.json|model\.weights\.h5)$/.test(firstMember(start)))
+    return KERAS;
   // A protobuf that begins with ir_version (field 1) and goes on with another field of ModelProto.
   const fields = [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72];
   if (first === 0x08 && second >= 1 && second < 32 && fields.includes(third)) return ONNX;

@@ -1,4 +1,4 @@
-// Numbers of 16 bits for files: IEEE half precision from single precision. Reading them is safetensors.ts's.
+// Floating-point numbers of 16 bits in files: IEEE half precision from and to single precision, bfloat16 to it.
 
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
@@ -27,4 +27,25 @@ export function floatToHalf(value: number): number {
 /** Each as its nearest half. */
 export function floatsToHalves(values: ArrayLike<number>): Uint16Array {
   return Uint16Array.from(values, floatToHalf);
+}
+
+/** The value of a half-precision number (IEEE 754 binary16), given its bits. */
+function halfToFloat(h: number): number {
+  const [sign, exponent, fraction] = [h & 0x8000 ? -1 : 1, (h >> 10) & 31, h & 1023];
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+let halves: Float32Array | undefined;
+/** Half-precision numbers as float32: there are only 65,536 of them. */
+export function halvesToFloats(bits: Uint16Array): Float32Array {
+  const table = (halves ??= Float32Array.from({ length: 1 << 16 }, (_, h) => halfToFloat(h)));
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = table[bits[i]!]!;
+  return values;
+}
+
+/** bfloat16 as float32: its upper half. */
+export function brainsToFloats(bits: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
 }

@@ -6,7 +6,6 @@ import type { OpenFile } from './open-file.js';
 import { decodeNumbers } from './safetensors.js';
 import type { WeightFile } from './weight-file.js';
 
-const HDF5_MAGIC = Buffer.from('\x89HDF\r\n\x1a\n', 'latin1');
 const BATCH_NORM = ['gamma', 'beta', 'moving_mean', 'moving_variance'] as const;
 const ARRAYS: readonly string[] = ['kernel', 'depthwise_kernel', 'bias', ...BATCH_NORM];
 /** `conv2d_2` before `conv2d_10`. */
@@ -17,11 +16,6 @@ interface Row {
   readonly layer: string;
   readonly array: string;
   readonly held: Hdf5Array;
-}
-
-/** Whether a file is HDF5, which is Keras' where weights are expected. */
-export function looksLikeHdf5({ start }: OpenFile): boolean {
-  return start.subarray(0, HDF5_MAGIC.length).equals(HDF5_MAGIC);
 }
 
 /** A `.h5` of Keras 1 to 3: weights alone or a whole model, or Keras 3's `.weights.h5`. */

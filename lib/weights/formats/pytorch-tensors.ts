@@ -2,7 +2,8 @@
 import type { DataError } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
 import { Global, nameOf, type Vocabulary } from './pickle.js';
-import { halfToFloat } from './safetensors.js';
+import { brainsToFloats, halvesToFloats } from './half.js';
+import { gathered } from './strided.js';
 
 type Numbers = HostArray | Uint16Array | Int16Array | Int8Array;
 
@@ -32,11 +33,8 @@ function element<T extends Numbers>(
 const STORAGES: ReadonlyMap<string, Element> = new Map([
   ['torch.FloatStorage', element('float32', Float32Array)],
   ['torch.DoubleStorage', element('float64', Float64Array)],
-  ['torch.HalfStorage', element('float32', Uint16Array, (from) => Float32Array.from(from, halfToFloat))],
-  [
-    'torch.BFloat16Storage',
-    element('float32', Uint16Array, (from) => new Float32Array(Uint32Array.from(from, (b) => b << 16).buffer)),
-  ],
+  ['torch.HalfStorage', element('float32', Uint16Array, halvesToFloats)],
+  ['torch.BFloat16Storage', element('float32', Uint16Array, brainsToFloats)],
   ['torch.LongStorage', element('int64', BigInt64Array)],
   ['torch.IntStorage', element('int32', Int32Array)],
   ['torch.ShortStorage', element('int32', Int16Array, (from) => Int32Array.from(from))],
@@ -186,20 +184,3 @@ export async function toArrays(
 
 const aligned = (bytes: Uint8Array, size: number): Uint8Array =>
   bytes.byteOffset % size === 0 ? bytes : Uint8Array.from(bytes);
-
-/** The numbers of a tensor in the order of its shape. */
-function gathered(numbers: Numbers, { offset, shape, strides, count }: StoredTensor): Numbers {
-  const made = new (numbers.constructor as new (length: number) => Numbers)(count);
-  const index = new Array<number>(shape.length).fill(0);
-  let at = offset;
-  for (let i = 0; i < count; i++) {
-    made[i] = numbers[at]!;
-    for (let d = shape.length - 1; d >= 0; d--) {
-      at += strides[d]!;
-      if (++index[d]! < shape[d]!) break;
-      at -= strides[d]! * shape[d]!;
-      index[d] = 0;
-    }
-  }
-  return made;
-}

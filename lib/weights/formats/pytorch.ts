@@ -1,11 +1,12 @@
 // PyTorch's files (.pth, .pt): archives, and the stream of pickles written before version 1.6. Owns where things lie in them.
 import { DataError } from '../../errors.js';
+import { looksLikeZip } from './content.js';
 import type { OpenFile } from './open-file.js';
 import { nameOf, unpickle } from './pickle.js';
 import { TensorVocabulary, toArrays, type Storage } from './pytorch-tensors.js';
 import { chooseStateDict } from './state-dict.js';
 import type { WeightFile } from './weight-file.js';
-import { looksLikeZip, openZip } from './zip.js';
+import { openZip } from './zip.js';
 
 /** What the first pickle of a stream holds, and the second. */
 const MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -13,18 +14,6 @@ const PROTOCOL = 1001;
 /** What copies of tensors may take: 8-bit numbers become 32-bit ones, and small files may expand a little. */
 const LARGEST_GROWTH = 4;
 const ALWAYS_ALLOWED = 16 << 20;
-
-/** Whether a file begins as an archive of torch.save does, or as a pickle. */
-export function looksLikePytorch(file: OpenFile): boolean {
-  const { start } = file;
-  if (looksLikeZip(file)) {
-    const first = start.toString('latin1', 30, 30 + start.readUInt16LE(26));
-    return /^[^/]+\/($|data\.pkl|constants\.pkl|code\/|version|byteorder|\.format_version|\.storage_alignment|\.data\/|data\/)/.test(
-      first,
-    );
-  }
-  return start.length > 8 && start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5;
-}
 
 /**
  * The tensors of a state dict, or of a checkpoint that holds one; names and axes are PyTorch's.

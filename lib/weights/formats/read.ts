@@ -1,9 +1,8 @@
 // Reads a file of weights of any known format, told by its content, whatever it is called.
 import { DataError } from '../../errors.js';
+import { looksLikeHdf5, looksLikePytorch } from './content.js';
 import { foreignFormat } from './foreign.js';
-import { looksLikeHdf5, readKerasHdf5 } from './keras.js';
 import { withFile, type OpenFile } from './open-file.js';
-import { looksLikePytorch, readPytorch } from './pytorch.js';
 import { looksLikeSafetensors, readOpened } from './safetensors.js';
 import type { WeightFile } from './weight-file.js';
 
@@ -17,8 +16,15 @@ const SAFETENSORS: Reader = {
   recognises: looksLikeSafetensors,
   read: async (file) => ({ format: 'safetensors', notes: [], ...(await readOpened(file)) }),
 };
-const PYTORCH: Reader = { recognises: looksLikePytorch, read: readPytorch };
-const KERAS: Reader = { recognises: looksLikeHdf5, read: readKerasHdf5 };
+// Loaded when there is such a file: most are none, and start-up is part of how fast a command answers.
+const PYTORCH: Reader = {
+  recognises: looksLikePytorch,
+  read: async (file) => (await import('./pytorch.js')).readPytorch(file),
+};
+const KERAS: Reader = {
+  recognises: looksLikeHdf5,
+  read: async (file) => (await import('./keras.js')).readKerasHdf5(file),
+};
 const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS];
 
 /**

@@ -1,6 +1,7 @@
 // Reading and writing .safetensors files. Owns the format, knows nothing of models.
 import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
+import { brainsToFloats, halvesToFloats } from './half.js';
 import { withFile, type OpenFile } from './open-file.js';
 import { ELEMENT, parseHeader } from './safetensors-header.js';
 import { writeWhole } from './whole-file.js';
@@ -23,22 +24,6 @@ const MOST_HEADER = 100 << 20;
 /** What a header begins with. */
 const BRACE = 0x7b;
 
-/** The value of a half-precision number (IEEE 754 binary16), given its bits. */
-export function halfToFloat(h: number): number {
-  const [sign, exponent, fraction] = [h & 0x8000 ? -1 : 1, (h >> 10) & 31, h & 1023];
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-let halves: Float32Array | undefined;
-/** Half-precision numbers as float32: there are only 65,536 of them. */
-export function halvesToFloats(bits: Uint16Array): Float32Array {
-  const table = (halves ??= Float32Array.from({ length: 1 << 16 }, (_, h) => halfToFloat(h)));
-  const values = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) values[i] = table[bits[i]!]!;
-  return values;
-}
-
 /**
  * The values of one tensor: a view of the bytes where they are aligned; 16-bit floats widen to float32.
  * @param dtype one of ELEMENT
@@ -56,10 +41,8 @@ export function decodeNumbers(dtype: string, bytes: Uint8Array): { data: HostArr
       return { data: new BigInt64Array(...span), dtype: 'int64' };
     case 'I32':
       return { data: new Int32Array(...span), dtype: 'int32' };
-    case 'BF16': {
-      const bits = Uint32Array.from(new Uint16Array(...span), (b) => b << 16);
-      return { data: new Float32Array(bits.buffer), dtype: 'float32' };
-    }
+    case 'BF16':
+      return { data: brainsToFloats(new Uint16Array(...span)), dtype: 'float32' };
     case 'F16':
       return { data: halvesToFloats(new Uint16Array(...span)), dtype: 'float32' };
     default:

@@ -1,15 +1,13 @@
 // What a file of weights holds, whoever wrote it, before anybody asks which network it is for.
 import type { TensorData } from '../../native/wire.js';
 
-export const FORMATS = ['safetensors', 'pytorch', 'keras', 'onnx'] as const;
-export type Format = (typeof FORMATS)[number];
+export type Format = 'safetensors' | 'pytorch' | 'keras';
 
 /**
  * Tensors by the writer's own names, in the writer's order.
  * - pytorch: a state dict's names; PyTorch's axes
  * - keras: `<layer>/<array>`, where `<array>` is one of `kernel`, `depthwise_kernel`, `bias`, `gamma`, `beta`,
  *   `moving_mean`, `moving_variance`; Keras' axes (height, width, in, out)
- * - onnx: names of initialisers; PyTorch's axes
  */
 export interface WeightFile {
   readonly format: Format;

@@ -10,6 +10,7 @@ import {
   type ZipFile,
 } from 'yauzl';
 import { DataError, shown } from '../../errors.js';
+import { ZIP_HEADER } from './content.js';
 import type { OpenFile } from './open-file.js';
 
 /** More members than any network has tensors. */
@@ -17,8 +18,6 @@ const MOST_MEMBERS = 100_000;
 /** What compressed members may become: numbers compress little, descriptions in JSON well but are short. */
 const LARGEST_GROWTH = 20;
 const ALWAYS_ALLOWED = 16 << 20;
-/** Bytes of a member's own header before its name. */
-const LOCAL_HEADER = 30;
 
 export interface Zip {
   /** bytes of each file in the archive once it is read, by its path */
@@ -47,11 +46,6 @@ class OpenFileReader extends RandomAccessReader {
       done(null);
     }, done);
   }
-}
-
-/** Whether a file begins as an archive does that holds anything. */
-export function looksLikeZip({ start }: OpenFile): boolean {
-  return start.length >= LOCAL_HEADER && start.readUInt32BE(0) === 0x504b0304;
 }
 
 /**
@@ -113,7 +107,7 @@ function checkPlaces(members: [string, Entry][], size: number, bad: (what: strin
     throw bad(`its members state ${total} bytes in a file of ${size}; at most ${most} are unpacked from it`);
   members.sort(([, a], [, b]) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader);
   for (const [i, [name, entry]] of members.entries()) {
-    const end = entry.relativeOffsetOfLocalHeader + LOCAL_HEADER + entry.fileNameLength + entry.compressedSize;
+    const end = entry.relativeOffsetOfLocalHeader + ZIP_HEADER + entry.fileNameLength + entry.compressedSize;
     const next = members[i + 1];
     if (end > size) throw bad(`its member ${shown(name)} ends at byte ${end}, the file has ${size}`);
     if (next && end > next[1].relativeOffsetOfLocalHeader)

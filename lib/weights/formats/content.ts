@@ -1,0 +1,30 @@
+// What a file is, told by its first bytes. Reads nothing else, so that readers are loaded when there is a file for them.
+import type { OpenFile } from './open-file.js';
+
+/** Bytes of a zip member's own header before its name. */
+export const ZIP_HEADER = 30;
+const HDF5_MAGIC = Buffer.from('\x89HDF\r\n\x1a\n', 'latin1');
+
+/** Whether a file begins as an archive does that holds anything. */
+export function looksLikeZip({ start }: Pick<OpenFile, 'start'>): boolean {
+  return start.length >= ZIP_HEADER && start.readUInt32BE(0) === 0x504b0304;
+}
+
+/** The name of an archive's first member: it says whose the archive is. */
+export const firstMember = (start: Buffer): string =>
+  start.toString('latin1', ZIP_HEADER, ZIP_HEADER + start.readUInt16LE(26));
+
+/** Whether a file begins as an archive of torch.save does, or as a pickle. */
+export function looksLikePytorch(file: OpenFile): boolean {
+  const { start } = file;
+  if (looksLikeZip(file))
+    return /^[^/]+\/($|data\.pkl|constants\.pkl|code\/|version|byteorder|\.format_version|\.storage_alignment|\.data\/|data\/)/.test(
+      firstMember(start),
+    );
+  return start.length > 8 && start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5;
+}
+
+/** Whether a file is HDF5, which is Keras' where weights are expected. */
+export function looksLikeHdf5({ start }: OpenFile): boolean {
+  return start.subarray(0, HDF5_MAGIC.length).equals(HDF5_MAGIC);
+}
