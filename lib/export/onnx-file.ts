@@ -40,10 +40,8 @@ export async function exportOnnx(
   options: OnnxOptions & ExportOptions = {},
 ): Promise<Parity> {
   // With all that writes ONNX: a program that exports nothing does not wait for it.
-  const [{ takesOf, toOnnx }, { loadOnnxRuntime, onnxRunner }] = await Promise.all([
-    import('./onnx.js'),
-    import('./onnx-runtime.js'),
-  ]);
+  const { takesOf, toOnnx } = await import('./onnx.js');
+  const { loadOnnxRuntime, onnxRunner } = await import('./onnx-runtime.js');
   const takes = takesOf(options);
   const runtime = await loadOnnxRuntime();
   const samples = await samplesFor(checkpoint.file, options.images);
