@@ -14,6 +14,7 @@ import { backboneOnEngine, evaluating } from './trained.js';
 /** Below it a channel is dead, and dividing by its deviation would make noise of it. */
 const LEAST_VARIANCE = 1e-8;
 
+/** Where a calibration runs, and what hears of it. */
 export interface CalibrateOptions {
   /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
   device?: string;

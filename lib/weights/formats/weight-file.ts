@@ -1,6 +1,7 @@
 // What a file of weights holds, whoever wrote it, before anybody asks which network it is for.
 import type { TensorData } from '../../native/wire.js';
 
+/** Who wrote a file of weights, told by its content. */
 export type Format = 'safetensors' | 'pytorch' | 'keras';
 
 /**
