@@ -111,6 +111,7 @@ export type { Wishes } from './weights/adopt.js';
 export { readWeightFile } from './weights/formats/read.js';
 export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
 export type { Format, WeightFile } from './weights/formats/weight-file.js';
+export { publishedWeights, type PublishedHash, type PublishedWeights } from './weights/published.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
 export { type BadFile, type Dataset } from './data/dataset.js';
 export { type Split } from './data/split.js';

@@ -5,7 +5,21 @@ import path from 'node:path';
 import { againstOrder, circles, dangling, homeless, imports, includes, linksOf } from './support/layers.ts';
 
 const LIB = [
-  ...['errors', 'random', 'nearest', 'schema', 'native', 'graph', 'engine', 'nn', 'models', 'weights', 'data', 'infer'],
+  ...[
+    'errors',
+    'random',
+    'nearest',
+    'schema',
+    'cache',
+    'native',
+    'graph',
+    'engine',
+    'nn',
+    'models',
+    'weights',
+    'data',
+    'infer',
+  ],
   ...['export', 'audit', 'train', 'report', 'bench', 'cli', 'index'],
 ];
 const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'napi'];

@@ -21,6 +21,7 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   predict: () => import('./predict.js'),
   export: () => import('./export.js'),
   import: () => import('./import.js'),
+  weights: () => import('./weights.js'),
   summary: () => import('./summary.js'),
   bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),

@@ -2,12 +2,11 @@
 // removed when: unfinished packs of processes that ended, and packs longest unused.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { ImageStore } from '../engine/images.js';
 import type { BadFile } from './dataset.js';
 import { DECODE_VERSION } from './decode.js';
-import { isRunning, processMark } from './live-process.js';
+import { isRunning, processMark } from '../cache/live-process.js';
 import { inLanes, inMemory, shapeOf, type Place } from './pack.js';
 import { digestOf } from './regular-file.js';
 
@@ -15,9 +14,6 @@ import { digestOf } from './regular-file.js';
 const LIMIT = 8 * 2 ** 30;
 /** Unfinished packs of processes that cannot be asked after (another machine's) go when they are this old. */
 const ABANDONED_MS = 24 * 3600 * 1000;
-
-export const defaultCacheDir = (): string =>
-  path.join(process.env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'mnv2-torch', 'packs');
 
 /** Beside a pack: what it holds, and what it was made under. */
 interface PackRecord {

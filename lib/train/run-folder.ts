@@ -4,7 +4,7 @@ import { access, constants, mkdir, open, readdir, readFile, rm, rmdir, stat } fr
 import os from 'node:os';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
-import { isRunning, processMark } from '../data/live-process.js';
+import { isRunning, processMark } from '../cache/live-process.js';
 
 const LOCK = '.lock';
 

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import sharp from 'sharp';
 import { ImageFolder, type ImageFolderOptions } from 'mnv2-torch';
-import { isRunning, processMark } from '../../dist/data/live-process.js';
+import { isRunning, processMark } from '../../dist/cache/live-process.js';
 import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 

@@ -387,7 +387,7 @@ describe('one run a folder', () => {
   });
   test('a lock whose process is gone is taken over', async () => {
     const out = at('stale');
-    const module = new URL('../../dist/data/live-process.js', import.meta.url).href;
+    const module = new URL('../../dist/cache/live-process.js', import.meta.url).href;
     const code = `const { processMark } = await import('${module}'); process.stdout.write(await processMark())`;
     const { stdout: mark } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
     expect(mark).toMatch(/^\d+-\d+-/);

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { DataError, UsageError } from '../../errors.js';
 import { checkFlag, checkText, shown } from '../checks.js';
 import { decodeFile, DEFAULT_MAX_PIXELS } from '../decode.js';
-import { contentKey, defaultCacheDir, inCache } from '../pack-cache.js';
+import { cacheFolder } from '../../cache/folder.js';
+import { contentKey, inCache } from '../pack-cache.js';
 import {
   checkPackOptions,
   inMemory,
@@ -91,7 +92,7 @@ export class ImageFolder extends PackedImages {
    */
   static async open(dir: string, options: ImageFolderOptions): Promise<ImageFolder> {
     checkOptions(dir, options);
-    const { size, cache = 'auto', cacheDir = defaultCacheDir(), maxPixels = DEFAULT_MAX_PIXELS, signal } = options;
+    const { size, cache = 'auto', cacheDir = cacheFolder('packs'), maxPixels = DEFAULT_MAX_PIXELS, signal } = options;
     const root = path.resolve(dir);
     const listing = await scanFolder(root, options.allowOneClass ?? false);
     if (listing.parts.includes('val') && asksForSplit(options)) throw ownValidation(dir);
