@@ -8,28 +8,19 @@ import {
   loadCheckpoint,
   loadWeights,
   MobileNetV2,
-  pixelScaling,
   readSafetensors,
   sgd,
   Weights,
   type MobileNet,
+  type Preprocess,
   type TensorData,
 } from 'mnv2-torch';
-import { requireData } from '../support/data.ts';
+import { planes, requireData } from '../support/data.ts';
 
 requireData('golden numbers', (file) => {
-  /** The golden images as [8, 3, 224, 224]. */
-  async function images(scaling: { scale: number[]; shift: number[] }): Promise<TensorData> {
+  async function images(preprocess: Preprocess): Promise<TensorData> {
     const { tensors } = await readSafetensors(file('golden/inputs.safetensors'));
-    const { data: bytes, shape } = tensors.get('images_u8')!;
-    const [n, h, w] = shape as [number, number, number];
-    const out = new Float32Array(n * 3 * h * w);
-    for (let i = 0; i < n * h * w; i++) {
-      for (let c = 0; c < 3; c++)
-        out[(Math.floor(i / (h * w)) * 3 + c) * h * w + (i % (h * w))] =
-          Number(bytes[3 * i + c]) * scaling.scale[c]! + scaling.shift[c]!;
-    }
-    return { data: out, shape: [n, 3, h, w], dtype: 'float32' };
+    return planes(tensors.get('images_u8')!, preprocess);
   }
 
   async function backbone(
@@ -40,7 +31,7 @@ requireData('golden numbers', (file) => {
     const model = MobileNetV2({ ...checkpoint.options, numClasses: 21, dropout: 0, ...extra });
     const weights = await Weights.init(model);
     await loadWeights(weights, model, checkpoint.tensors);
-    return { model, weights, feed: await images(pixelScaling(checkpoint.preprocess!)) };
+    return { model, weights, feed: await images(checkpoint.preprocess!) };
   }
 
   describe.each(['tfslim', 'onnxzoo'])('%s', (name) => {

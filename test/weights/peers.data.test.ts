@@ -3,9 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { compile, createModel, input, loadCheckpoint, loadWeights, pixelScaling, Weights, type Arch } from 'mnv2-torch';
+import { compile, createModel, input, loadCheckpoint, loadWeights, Weights, type Arch } from 'mnv2-torch';
 import { decodeImage } from '../../dist/data/decode.js';
-import { requireData } from '../support/data.ts';
+import { planes, requireData } from '../support/data.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const SIZE = 128;
@@ -73,14 +73,10 @@ describe.each(['torchvision', 'timm', 'keras'] as const)('%s', (library) => {
         const model = createModel(arch as Arch, options).eval();
         using weights = await Weights.init(model);
         await loadWeights(weights, model, tensors, { strict: true });
-        const { scale, shift } = pixelScaling(preprocess!);
-        const plane = SIZE * SIZE;
-        const data = Float32Array.from({ length: pixels.length }, (_, i) => {
-          const [image, c, p] = [Math.floor(i / (3 * plane)), Math.floor(i / plane) % 3, i % plane];
-          return pixels[(image * plane + p) * 3 + c]! * scale[c]! + shift[c]!;
-        });
         using program = compile({ y: model.call(input('x', [-1, 3, SIZE, SIZE])) }, { weights });
-        const { y } = await program.run({ x: { data, shape: [IMAGES, 3, SIZE, SIZE], dtype: 'float32' } });
+        const { y } = await program.run({
+          x: planes({ data: pixels, shape: [IMAGES, SIZE, SIZE, 3] }, preprocess!),
+        });
         const bytes = fs.readFileSync(`${saved}.logits`);
         const theirs = Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(4 * i));
         expect(theirs).toHaveLength(IMAGES * 11);

@@ -7,16 +7,14 @@ import {
   input,
   loadCheckpoint,
   loadWeights,
-  pixelScaling,
   readSafetensors,
   readWeightFile,
-  tensorData,
   Weights,
   type Arch,
   type TensorData,
 } from 'mnv2-torch';
 import { cli } from '../support/cli.ts';
-import { requireData } from '../support/data.ts';
+import { planes, requireData } from '../support/data.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const bits = ({ data }: TensorData): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
@@ -79,19 +77,12 @@ requireData('files of one backbone', (file) => {
     const { arch, options, preprocess, tensors } = await loadCheckpoint(imported(ending));
     const golden = (await readSafetensors(file('golden/tfslim_features.safetensors'))).tensors.get('pooled')!;
     const pixels = (await readSafetensors(file('golden/inputs.safetensors'))).tensors.get('images_u8')!;
-    const { scale, shift } = pixelScaling(preprocess!);
-    const [n, h, w] = pixels.shape as [number, number, number];
-    const planes = new Float32Array(n * 3 * h * w);
-    for (let i = 0; i < planes.length; i++) {
-      const [image, c, p] = [Math.floor(i / (3 * h * w)), Math.floor(i / (h * w)) % 3, i % (h * w)];
-      planes[i] = Number(pixels.data[(image * h * w + p) * 3 + c]) * scale[c]! + shift[c]!;
-    }
     const model = createModel(arch as Arch, { ...options, numClasses: 2 });
     using engineWeights = await Weights.init(model);
     await loadWeights(engineWeights, model, tensors);
-    using program = compile({ y: model.eval().call(input('x', [-1, 3, h, w])) }, { weights: engineWeights });
-    const { pool } = await program.run({ x: tensorData(planes, [n, 3, h, w]) }, { fetch: ['pool'] });
-    const off = Array.from(pool!.data, (v, i) => Math.abs(Number(v) - Number(golden.data[i])));
+    using program = compile({ y: model.eval().call(input('x', [-1, 3, 224, 224])) }, { weights: engineWeights });
+    const { pool } = await program.run({ x: planes(pixels, preprocess!) }, { fetch: ['pool'] });
+    const off = Array.from<number | bigint, number>(pool!.data, (v, i) => Math.abs(Number(v) - Number(golden.data[i])));
     expect(Math.max(...off)).toBeLessThan(1e-3);
   });
 
