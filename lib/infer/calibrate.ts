@@ -71,6 +71,7 @@ export async function calibrate(
     ...(onProgress && { onProgress: (step) => onProgress(Math.min(step * batchSize, order.length)) }),
   });
   signal?.throwIfAborted();
+  onProgress?.(order.length);
   const measured = new Map([...(await weights.get())].filter(([name]) => checkpoint.tensors.has(name)));
   for (const { path, attrs } of norms) {
     const numbers = (what: string): Float32Array => rows[`${path} ${what}`]!.data as Float32Array;
