@@ -27,6 +27,7 @@ export function cli(args: readonly string[], options: CliOptions = {}): SpawnSyn
   const { cwd, env, input = '', timeout = 60_000 } = options;
   return spawnSync(process.execPath, [bin, ...args], {
     encoding: 'utf8',
+    maxBuffer: 64 << 20, // of a thousand classes, a confusion matrix
     input,
     timeout,
     killSignal: 'SIGKILL',
