@@ -14,7 +14,8 @@ import {
 } from 'mnv2-torch';
 import { evaluationOf } from '../../dist/infer/evaluate.js';
 import { findings } from '../../dist/report/html/findings.js';
-import { ticks } from '../../dist/report/html/charts.js';
+import { lineChart, ticks } from '../../dist/report/html/charts.js';
+import { percent } from '../../dist/report/html/markup.js';
 import { renderPage } from '../../dist/report/html/page.js';
 import type { Report } from '../../dist/report/html/data.js';
 import { writeWhole } from '../../dist/weights/formats/whole-file.js';
@@ -88,6 +89,18 @@ test.each([
   const step = scale[1]! - scale[0]!;
   expect(step).toBeGreaterThan(0);
   scale.slice(1).forEach((v, i) => expect(v - scale[i]!).toBeCloseTo(step, 9));
+});
+
+test.each([
+  [0.001, 0.003],
+  [0.3, 0.95],
+  [0.971, 0.98],
+])('shares from %d to %d: no two labels of the scale are the same', (low, high) => {
+  const lines = [{ name: 'validation', tone: 'valid', values: [low, high] }];
+  const chart = String(lineChart({ title: 'Accuracy', lines, first: 1, format: percent, shares: true }));
+  const labels = [...chart.matchAll(/>\s*(-?[\d.]+%)\s*<\/text>/g)].map(([, label]) => label);
+  expect(labels.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(labels).size).toBe(labels.length);
 });
 
 test('a file is written whole: nothing beside it stays, a folder in its place is kept and named', async () => {

@@ -18,6 +18,8 @@ export interface LineChart {
   /** x to mark */
   readonly mark?: number | undefined;
   readonly format: (value: number) => string;
+  /** values are shares: the scale is in percent */
+  readonly shares?: boolean;
 }
 
 const [WIDTH, HEIGHT] = [360, 210];
@@ -34,13 +36,17 @@ export function ticks(low: number, high: number): number[] {
   return Array.from({ length: Math.max(last - first, 1) + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
+/** Digits after the point that a step of a scale needs: one for 2.5, none for 20. */
+const digits = (step: number): number =>
+  [0, 1, 2, 3].find((d) => Math.abs(step * 10 ** d - Math.round(step * 10 ** d)) < 1e-6) ?? 4;
 const round = (v: number): string => String(Number(v.toFixed(2)));
 
 /** Lines over epochs with a shared scale. */
-export function lineChart({ title, lines, first, mark, format }: LineChart): Markup {
+export function lineChart({ title, lines, first, mark, format, shares = false }: LineChart): Markup {
   const all = lines.flatMap((l) => l.values).filter(Number.isFinite);
   const scale = ticks(Math.min(...all), Math.max(...all));
   const [low, high] = [scale[0]!, scale.at(-1)!];
+  const label = shares ? (v: number): string => percent(v, digits(100 * (scale[1]! - low))) : format;
   const length = Math.max(...lines.map((l) => l.values.length));
   const x = (i: number): number => BOX.left + (WIDTH - BOX.left - BOX.right) * (length === 1 ? 0.5 : i / (length - 1));
   const y = (v: number): number => HEIGHT - BOX.bottom - ((HEIGHT - BOX.top - BOX.bottom) * (v - low)) / (high - low);
@@ -59,7 +65,7 @@ export function lineChart({ title, lines, first, mark, format }: LineChart): Mar
       ${scale.map(
         (v) =>
           html`<line class="grid" x1="${BOX.left}" x2="${WIDTH - BOX.right}" y1="${round(y(v))}" y2="${round(y(v))}" />
-            <text class="tick" x="${BOX.left - 8}" y="${round(y(v) + 3.5)}" text-anchor="end">${format(v)}</text>`,
+            <text class="tick" x="${BOX.left - 8}" y="${round(y(v) + 3.5)}" text-anchor="end">${label(v)}</text>`,
       )}
       ${epochs.map(
         (i) => html`<text class="tick" x="${round(x(i))}" y="${HEIGHT - 8}" text-anchor="middle">${first + i}</text>`,

@@ -63,7 +63,7 @@ export function curvesSection({ training }: Report): Markup | undefined {
     <h2 id="curves-title">Training</h2>
     <div class="charts">
       ${lineChart({ ...shared, title: 'Loss', lines: both((p) => p.loss), format: number })}
-      ${lineChart({ ...shared, title: 'Accuracy', lines: both((p) => p.accuracy), format: (v) => percent(v, v > 0.9 ? 1 : 0) })}
+      ${lineChart({ ...shared, title: 'Accuracy', lines: both((p) => p.accuracy), format: percent, shares: true })}
       ${lineChart({
         ...shared,
         title: 'Learning rate',
