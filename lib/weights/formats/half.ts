@@ -1,4 +1,4 @@
-// Floating-point numbers of 16 bits in files: IEEE half precision from and to single precision, bfloat16 to it.
+// Floating-point numbers of 16 bits in files, from and to single precision: IEEE half precision and bfloat16.
 
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
@@ -48,4 +48,13 @@ export function halvesToFloats(bits: Uint16Array): Float32Array {
 /** bfloat16 as float32: its upper half. */
 export function brainsToFloats(bits: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
+}
+
+/** Each as its nearest bfloat16, ties to even: the upper half of the single-precision number. */
+export function floatsToBrains(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(words, (word) =>
+    // No number: rounding could make an infinity of it.
+    (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16,
+  );
 }

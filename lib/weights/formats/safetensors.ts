@@ -1,7 +1,7 @@
 // Reading and writing .safetensors files. Owns the format, knows nothing of models.
 import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
-import { brainsToFloats, halvesToFloats } from './half.js';
+import { brainsToFloats, floatsToBrains, floatsToHalves, halvesToFloats } from './half.js';
 import { withFile, type OpenFile } from './open-file.js';
 import { ELEMENT, parseHeader } from './safetensors-header.js';
 import { writeWhole } from './whole-file.js';
@@ -89,6 +89,13 @@ export async function readOpened({ path: file, size, start, read }: OpenFile): P
   };
 }
 
+/** The same of bytes in memory, which messages call `name`. */
+export function decodeSafetensors(bytes: Buffer, name: string): Promise<SafeTensors> {
+  const read = (position: number, length: number): Promise<Buffer> =>
+    Promise.resolve(bytes.subarray(position, position + length));
+  return readOpened({ path: name, size: bytes.length, start: bytes, read });
+}
+
 /**
  * Writes a checkpoint whole or not at all. What was there before stays until then.
  * @throws DataError when a tensor has no place in the format or the file cannot be written
@@ -104,18 +111,47 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
+  await writeWhole(file, encodeSafetensors(tensors, metadata));
+}
+
+/** How float32 tensors are written. */
+export type FloatFormat = 'fp32' | 'fp16' | 'bf16';
+
+/** A float32 tensor's numbers in the type they have in the file. */
+function narrowed(
+  { data, dtype }: TensorData,
+  floats: FloatFormat,
+): { data: HostArray | Uint16Array; type: string | undefined } {
+  if (dtype !== 'float32' || floats === 'fp32') return { data, type: WRITTEN[dtype] };
+  return floats === 'fp16'
+    ? { data: floatsToHalves(data as Float32Array), type: 'F16' }
+    : { data: floatsToBrains(data as Float32Array), type: 'BF16' };
+}
+
+/**
+ * The bytes of a file, in parts.
+ * @throws DataError when a tensor has no place in the format
+ */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, TensorData>,
+  metadata: Record<string, string> = {},
+  floats: FloatFormat = 'fp32',
+): Uint8Array[] {
   // Without a prototype, a tensor may be called anything.
   const header = Object.assign(Object.create(null) as Record<string, unknown>, { __metadata__: metadata });
   let offset = 0;
-  for (const [name, { data, shape, dtype }] of tensors) {
+  const parts: Uint8Array[] = [];
+  for (const [name, tensor] of tensors) {
+    const { shape, dtype } = tensor;
     const refuse = (what: string): DataError => new DataError(`tensor '${name}' cannot be written: ${what}`);
-    const type = WRITTEN[dtype];
+    const { data, type } = narrowed(tensor, floats);
     if (!type) throw refuse(`expected one of ${Object.keys(WRITTEN).join(', ')}, got ${dtype}`);
     if (Object.hasOwn(header, name)) throw refuse('the format has another use for this name');
     const bytes = shape.reduce((a, b) => a * b, ELEMENT.get(type)!);
     if (bytes !== data.byteLength) throw refuse(`${shown(shape)} needs ${bytes} bytes, it has ${data.byteLength}`);
     header[name] = { dtype: type, shape, data_offsets: [offset, offset + bytes] };
     offset += bytes;
+    parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== 'string') throw new DataError(`metadata '${key}': expected a string, got ${shown(value)}`);
@@ -126,9 +162,5 @@ export async function writeSafetensors(
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
 
-  await writeWhole(file, [
-    prefix,
-    Buffer.from(text),
-    ...[...tensors.values()].map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-  ]);
+  return [prefix, Buffer.from(text), ...parts];
 }
