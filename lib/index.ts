@@ -109,7 +109,12 @@ export { kaimingFanOut, normalInit, ones, uniformInit, zeros, type Initializer }
 export * from './models/index.js';
 export type { Wishes } from './weights/adopt.js';
 export { readWeightFile } from './weights/formats/read.js';
-export { readSafetensors, writeSafetensors, type SafeTensors } from './weights/formats/safetensors.js';
+export {
+  readSafetensors,
+  writeSafetensors,
+  type FloatFormat,
+  type SafeTensors,
+} from './weights/formats/safetensors.js';
 export type { Format, WeightFile } from './weights/formats/weight-file.js';
 export { publishedWeights, type PublishedHash, type PublishedWeights } from './weights/published.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
@@ -138,7 +143,10 @@ export {
 } from './infer/classifier.js';
 export type { Trained, TrainedModel } from './infer/trained.js';
 export type { TestTimeAugmentation } from './infer/views.js';
-export { exportOnnx, type ExportOptions, type OnnxOptions } from './export/onnx-file.js';
+export { exportOnnx, type OnnxOptions } from './export/onnx-file.js';
+export { exportSafetensors, type SafetensorsOptions } from './export/safetensors-file.js';
+export { exportTorchScript, type TorchScriptOptions } from './export/torchscript-file.js';
+export type { ExportOptions } from './export/tried.js';
 export type { Parity } from './export/parity.js';
 export { audit, type AuditOptions } from './audit/audit.js';
 export type { AlikeFiles, Audit, ClassCount, EqualFiles } from './audit/result.js';

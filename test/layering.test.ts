@@ -22,7 +22,7 @@ const LIB = [
   ],
   ...['export', 'audit', 'train', 'report', 'bench', 'cli', 'index'],
 ];
-const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'napi'];
+const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'export', 'napi'];
 
 describe.each([
   ['lib', LIB, linksOf('lib', /\.ts$/, imports)],

@@ -1,18 +1,10 @@
 // An ONNX file on disk: made, tried, and only then put in its place.
-import { createHash } from 'node:crypto';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
-import { writeWhole } from '../weights/formats/whole-file.js';
 import type { OnnxOptions } from './onnx.js';
-import { compare, demandParity, DEMANDS, type Parity } from './parity.js';
-import { samplesFor } from './samples.js';
+import { DEMANDS, type Parity } from './parity.js';
+import { writeTried, type ExportOptions } from './tried.js';
 
 export type { OnnxOptions } from './onnx.js';
-
-/** What every export takes. */
-export interface ExportOptions {
-  /** image files, or folders of them, that export and checkpoint are compared on (default: what the run held back, else noise) */
-  images?: readonly string[];
-}
 
 /**
  * Writes a checkpoint as an ONNX model (operator set 18) once ONNX Runtime has given the same answers with it, and what
@@ -44,22 +36,7 @@ export async function exportOnnx(
   const { loadOnnxRuntime, onnxRunner } = await import('./onnx-runtime.js');
   const takes = takesOf(options);
   const runtime = await loadOnnxRuntime();
-  const samples = await samplesFor(checkpoint.file, options.images);
   const bytes = toOnnx(checkpoint, options);
   const runner = await onnxRunner(runtime, bytes, checkpoint, takes);
-  try {
-    const parity = await compare(checkpoint, runner, samples, DEMANDS[options.dtype ?? 'fp32']);
-    demandParity(parity);
-    await putInPlace(file, bytes, parity);
-    return parity;
-  } finally {
-    await runner.dispose();
-  }
-}
-
-/** Writes an export that agrees, and what was compared. */
-export async function putInPlace(file: string, bytes: Uint8Array, parity: Parity): Promise<void> {
-  await writeWhole(file, [bytes]);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  await writeWhole(`${file}.parity.json`, `${JSON.stringify({ sha256, ...parity }, null, 2)}\n`);
+  return await writeTried(checkpoint, file, { bytes, runner, demand: DEMANDS[options.dtype ?? 'fp32'] }, options);
 }

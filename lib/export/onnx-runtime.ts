@@ -5,7 +5,8 @@ import path from 'node:path';
 import type * as Ort from 'onnxruntime-web';
 import { EnvironmentError } from '../errors.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
-import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
+import type { Preprocess } from '../weights/preprocess.js';
+import { joined, scaled } from './feeds.js';
 import { resizeModel, type Takes } from './onnx-images.js';
 import type { Runner } from './parity.js';
 import type { Sample } from './samples.js';
@@ -101,20 +102,7 @@ function feedOf(ort: typeof Ort, pictures: readonly Sample[], takes: Takes, prep
     const { pixels, height, width } = pictures[0]!.whole!;
     return new ort.Tensor('uint8', pixels, [1, height, width, 3]);
   }
-  const bytes = new Uint8Array(pictures.length * size * size * 3);
-  pictures.forEach(({ pixels }, i) => bytes.set(pixels, i * size * size * 3));
+  const bytes = joined(pictures);
   if (takes === 'images') return new ort.Tensor('uint8', bytes, [pictures.length, size, size, 3]);
   return new ort.Tensor('float32', scaled(bytes, pictures.length, preprocess), [pictures.length, 3, size, size]);
-}
-
-/** [N, size, size, 3] bytes -> [N, 3, size, size] as the network wants it. */
-function scaled(bytes: Uint8Array, count: number, preprocess: Preprocess): Float32Array {
-  const { scale, shift } = pixelScaling(preprocess);
-  const area = preprocess.size ** 2;
-  const out = new Float32Array(bytes.length);
-  for (let n = 0; n < count; n++)
-    for (let c = 0; c < 3; c++)
-      for (let i = 0; i < area; i++)
-        out[(n * 3 + c) * area + i] = bytes[(n * area + i) * 3 + c]! * scale[c]! + shift[c]!;
-  return out;
 }

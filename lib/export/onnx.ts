@@ -1,6 +1,5 @@
 // A checkpoint as an ONNX model. What is written is the recorded graph of its network, so any network can be; whether it
 // computes the same is parity.ts's to say.
-import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { isOp } from '../graph/op-names.js';
 import { topological } from '../graph/order.js';
@@ -10,6 +9,7 @@ import { native } from '../native/load.js';
 import type { TensorData } from '../native/wire.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { encodeOnnx, ONNX_TYPE } from '../weights/formats/onnx-proto.js';
+import { exportMetadata } from './export-metadata.js';
 import { core, fold, foldable } from './fold.js';
 import { GraphBuilder, type FloatType } from './onnx-graph.js';
 import { IR_VERSION, OPSETS, readImages, valueInfo, type Port, type Takes } from './onnx-images.js';
@@ -51,12 +51,17 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
   const name =
     takes === 'raw' ? graph.node('Identity', [wide], {}, given) : graph.node('Softmax', [wide], { axis: 1 }, given);
   const answer: Port = { name, elemType: ONNX_TYPE.float, shape: [{ dimParam: 'N' }, { dimValue: classes.length }] };
+  const metadata = {
+    ...exportMetadata(checkpoint),
+    exported_dtype: options.dtype ?? 'fp32',
+    batch_norm: options.fold === false ? 'kept' : 'folded',
+  };
   return encodeOnnx({
     irVersion: IR_VERSION,
     producerName: 'mnv2-torch',
     producerVersion: native().buildInfo().package,
     opsetImport: OPSETS,
-    metadataProps: Object.entries(metadataOf(checkpoint, options)).map(([key, text]) => ({ key, value: text })),
+    metadataProps: Object.entries(metadata).map(([key, text]) => ({ key, value: text })),
     graph: {
       name: checkpoint.arch,
       node: graph.nodes,
@@ -109,20 +114,4 @@ function lowered(
   // In order: inputs first, so that no node is written from within another's, however deep the network is.
   for (const t of topological([output])) if (t.op !== 'module' && !inside.has(t)) nameOf(t);
   return nameOf(output);
-}
-
-/** What the checkpoint says of itself, what outputs mean, and where the file is from. */
-function metadataOf(checkpoint: CompleteCheckpoint, options: OnnxOptions): Record<string, string> {
-  const { metadata, arch, classes, preprocess, file } = checkpoint;
-  return {
-    ...metadata,
-    arch,
-    classes: JSON.stringify(classes),
-    num_classes: String(classes.length),
-    preprocess: JSON.stringify(preprocess),
-    exported_by: `mnv2-torch ${native().buildInfo().package}`,
-    exported_from: path.basename(file),
-    exported_dtype: options.dtype ?? 'fp32',
-    batch_norm: options.fold === false ? 'kept' : 'folded',
-  };
 }

@@ -20,6 +20,8 @@ export interface Parity {
   /** pictures to which both give the same first answer; a tie nobody can tell apart counts */
   top1: { agree: number; of: number; least: number };
   agrees: boolean;
+  /** what a reader of the file must know, as sentences */
+  notes?: readonly string[];
 }
 
 /** An export, ready to answer. */
@@ -45,10 +47,11 @@ export interface Demand {
   /** answers this near to each other are one answer, which of them comes first is chance; times the largest, as above */
   tie: number;
 }
-/** Sums in another order differ in the last bits; half precision has three digits. */
-export const DEMANDS: Readonly<Record<'fp32' | 'fp16', Demand>> = {
+/** Sums in another order differ in the last bits; half precision has three digits, bfloat16 two. */
+export const DEMANDS: Readonly<Record<'fp32' | 'fp16' | 'bf16', Demand>> = {
   fp32: { tolerance: 1e-4, top1: 1, tie: 1e-6 },
   fp16: { tolerance: Infinity, top1: 0.99, tie: 5e-3 },
+  bf16: { tolerance: Infinity, top1: 0.95, tie: 4e-2 },
 };
 
 /** Another program rounds what lies between two levels the other way: across, and a few times in a million down as well. */

@@ -203,6 +203,22 @@ export interface NativeImageStore {
   dispose(): void;
 }
 
+/** A network as TorchScript: names are dotted paths, '' is the network itself. */
+export interface ScriptSpec {
+  /** each after the one it is in */
+  parts: { path: string; type: string }[];
+  tensors: { name: string; parameter: boolean; data: HostArray; shape: readonly number[]; dtype: DType }[];
+  /** of its method `forward` */
+  source: string;
+  /** texts carried along, by file name */
+  notes: Record<string, string>;
+}
+
+export interface NativeScriptModule {
+  run(input: TensorData): Promise<TensorData>;
+  dispose(): void;
+}
+
 export interface BuildInfo {
   package: string;
   libtorch: string;
@@ -247,4 +263,8 @@ export interface Native {
   timeCopy(engine: NativeEngine, work: { bytes: number; samples: number }): Promise<Float64Array>;
   /** RGB [height, width, 3] -> [size, size, 3], as Pillow's bilinear does it, on libuv's threads */
   resample(pixels: Uint8Array, height: number, width: number, size: number): Promise<Uint8Array>;
+  /** the bytes of a TorchScript file */
+  torchScript(engine: NativeEngine, script: ScriptSpec): Promise<Uint8Array>;
+  /** such bytes, to be run on the CPU; loaded when they first are */
+  ScriptModule: new (engine: NativeEngine, bytes: Uint8Array) => NativeScriptModule;
 }

@@ -9,6 +9,7 @@
 #include "napi/named_tensors_class.h"
 #include "napi/program_class.h"
 #include "napi/row_store_class.h"
+#include "napi/script_module_class.h"
 
 static void stop_engines(const Napi::CallbackInfo& info) {
   info.Env().GetInstanceData<mnv2::AddonData>()->engines.stop();
@@ -44,10 +45,12 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("RowStore", mnv2::RowStoreClass::define(env));
   exports.Set("Program", mnv2::ProgramClass::define(env));
   exports.Set("ImageStore", mnv2::ImageStoreClass::define(env));
+  exports.Set("ScriptModule", mnv2::ScriptModuleClass::define(env));
   mnv2::export_facts(env, exports);
   mnv2::export_jpeg_check(env, exports);
   mnv2::export_timers(env, exports);
   mnv2::export_resample(env, exports);
+  mnv2::export_torchscript(env, exports);
   stop_engines_on_exit(env);
   return exports;
 }

@@ -12,5 +12,7 @@ void export_timers(Napi::Env env, Napi::Object exports);
 void export_jpeg_check(Napi::Env env, Napi::Object exports);
 /** resample(pixels, height, width, size). */
 void export_resample(Napi::Env env, Napi::Object exports);
+/** torchScript(engine, script). */
+void export_torchscript(Napi::Env env, Napi::Object exports);
 
 }  // namespace mnv2

@@ -1,0 +1,78 @@
+// A state dict for torchvision or timm on disk: made, read back as that library's, and only then put in its place.
+import { ParityError } from '../errors.js';
+import { optionsFromMetadata } from '../models/options.js';
+import { architectureOf, createModel, type ModelOptions } from '../models/registry.js';
+import { adopt, type Adopted } from '../weights/adopt.js';
+import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { decodeSafetensors } from '../weights/formats/safetensors.js';
+import type { WeightFile } from '../weights/formats/weight-file.js';
+import { DEMANDS, type Parity, type Runner } from './parity.js';
+import { Reference } from './reference.js';
+import { toSafetensors, type SafetensorsOptions } from './safetensors.js';
+import { writeTried, type ExportOptions } from './tried.js';
+
+export type { SafetensorsOptions } from './safetensors.js';
+
+/**
+ * Writes a checkpoint as a state dict that torchvision's or timm's own model loads strictly, once it gives the same logits
+ * read back under that library's names and with its eps, and what was compared beside it, as `<file>.parity.json`. The
+ * first of the result's `notes` has the Python that makes the model.
+ *
+ * Where the library's BatchNorm has another eps, the variances make up for it. TensorFlow's padding is timm's alone.
+ * @param file where; what is there is replaced, once the new one agrees
+ * @throws UsageError where the library has no such network; DataError where variances or fp16 cannot hold the numbers;
+ * ParityError when the logits differ by more than 1e-4 (fp32), or too often in the first class (fp16, bf16)
+ * @example
+ * import { completeCheckpoint, createModel, exportSafetensors, loadCheckpoint, writeSafetensors } from 'mnv2-torch';
+ * import { mkdtempSync } from 'node:fs';
+ * const at = mkdtempSync('/tmp/mnv2-');
+ * const model = createModel('mobilenet_v2', { numClasses: 2, widthMult: 0.35 });
+ * const tensors = new Map([...model.state(0)].map((t) => [t.name, t]));
+ * const said = { arch: 'mobilenet_v2', width_mult: '0.35', classes: '["a","b"]', preprocess: '{"size":32,"scale":"x/127.5-1"}' };
+ * await writeSafetensors(`${at}/x.safetensors`, tensors, said);
+ * const checkpoint = completeCheckpoint(await loadCheckpoint(`${at}/x.safetensors`));
+ * const { agrees, notes } = await exportSafetensors(checkpoint, `${at}/timm.safetensors`, { names: 'timm' });
+ * console.log(agrees, notes[0]); // true loads strictly into timm.create_model('mobilenetv2_035', num_classes=2)
+ */
+export async function exportSafetensors(
+  checkpoint: CompleteCheckpoint,
+  file: string,
+  options: SafetensorsOptions & ExportOptions = {},
+): Promise<Parity> {
+  const { bytes, notes } = toSafetensors(checkpoint, options);
+  const runner = await readBack(bytes, file, checkpoint, options.names ?? 'torchvision');
+  return writeTried(checkpoint, file, { bytes, runner, demand: DEMANDS[options.dtype ?? 'fp32'], notes }, options);
+}
+
+/** The network that the file's own names, shapes and metadata describe, with its numbers. */
+async function readBack(bytes: Buffer, file: string, checkpoint: CompleteCheckpoint, names: string): Promise<Runner> {
+  const read = await decodeSafetensors(bytes, file);
+  const { arch, options, tensors } = understood({ format: 'safetensors', notes: [], ...read }, file);
+  const model = createModel(arch, options).eval();
+  const reference = await Reference.of({ ...checkpoint, arch, tensors, model });
+  return {
+    runtime: `the file, read as ${names}'s,`,
+    batch: 8,
+    whole: false,
+    compared: 'logits',
+    run: async (pictures) => {
+      const pixels = pictures.map((p) => p.pixels);
+      return { answers: await reference.answers(pixels, 'logits') };
+    },
+    dispose: () => Promise.resolve(reference.dispose()),
+  };
+}
+
+/** As `loadCheckpoint` understands it: by our names where it says its architecture, else by whose names they are. */
+function understood(read: WeightFile, file: string): Pick<Adopted, 'arch' | 'options' | 'tensors'> {
+  const architecture = architectureOf(read.metadata['arch'] ?? '');
+  const adopted = architecture
+    ? {
+        arch: architecture.name,
+        options: optionsFromMetadata<ModelOptions>(architecture.options, read.metadata, file),
+        tensors: read.tensors,
+      }
+    : adopt(read, file);
+  if (!adopted) throw new ParityError('the export is not recognised by its names; it was not written');
+  return adopted;
+}
