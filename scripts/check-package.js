@@ -18,5 +18,5 @@ fs.mkdirSync(folder, { recursive: true });
 run('npm', ['pack', '--silent', '--pack-destination', folder]);
 const tarball = path.join(folder, fs.readdirSync(folder)[0]);
 run('npx', ['--no-install', 'publint', tarball, '--strict']);
-run('npx', ['--no-install', 'attw', tarball, '--profile', 'esm-only']);
+run('npx', ['--no-install', 'attw', tarball]);
 console.log(path.relative(root, tarball));

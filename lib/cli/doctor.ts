@@ -5,14 +5,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EXIT } from '../errors.js';
-import { addonFile } from '../native/load.js';
+import { addonFile, missingLibtorch, setupRecord, type Libtorch } from '../native/load.js';
 import type { BuildInfo, Native } from '../native/wire.js';
 import { define } from './command.js';
 import { flag } from './options.js';
-
-interface Setup {
-  libtorch?: { root: string; version: string; source: string; cuda: boolean };
-}
 
 export interface Report {
   package: string;
@@ -21,7 +17,7 @@ export interface Report {
   cpus: { model: string; count: number };
   addon: { file: string; exists: boolean };
   /** what setup used */
-  libtorch: Setup['libtorch'] | null;
+  libtorch: Libtorch | null;
   build: BuildInfo | null;
   devices: ReturnType<Native['cudaDevices']>;
   check: { ok: boolean; detail: string };
@@ -60,8 +56,6 @@ export function examine(): Report {
   const dist = new URL('../', import.meta.url);
   const root = fileURLToPath(new URL('../', dist));
   const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
-  const record = path.join(root, 'build/setup.json');
-  const setup = existsSync(record) ? (JSON.parse(readFileSync(record, 'utf8')) as Setup) : {};
   const file = addonFile();
   const report: Report = {
     package: version,
@@ -69,7 +63,7 @@ export function examine(): Report {
     platform: `${process.platform}-${process.arch}`,
     cpus: { model: os.cpus()[0]?.model.trim() ?? 'unknown', count: os.availableParallelism() },
     addon: { file, exists: existsSync(file) },
-    libtorch: setup.libtorch ?? null,
+    libtorch: setupRecord()?.record.libtorch ?? null,
     build: null,
     devices: [],
     check: { ok: false, detail: 'not run' },
@@ -79,6 +73,12 @@ export function examine(): Report {
   if (!report.addon.exists) {
     report.check.detail = 'the addon is not built';
     problem(`the native addon is not built (${file})`, 'npx mnv2-torch setup');
+    return report;
+  }
+  const gone = missingLibtorch(file);
+  if (gone !== undefined) {
+    report.check.detail = `libtorch is no longer in ${gone}`;
+    problem(`libtorch is no longer in ${gone}, where the addon looks for it`, 'npx mnv2-torch setup');
     return report;
   }
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', PROBE, dist.href], {

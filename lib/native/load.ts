@@ -1,8 +1,19 @@
 // The one place that loads the addon.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cacheFolder } from '../cache/folder.js';
 import { EnvironmentError } from '../errors.js';
 import type { Native } from './wire.js';
+
+/** The libtorch that `setup` used. */
+export interface Libtorch {
+  root: string;
+  version: string;
+  source: string;
+  cuda: boolean;
+}
 
 let loaded: Native | undefined;
 
@@ -16,22 +27,47 @@ export function native(): Native {
   try {
     loaded = createRequire(import.meta.url)(file) as Native;
   } catch (cause) {
-    throw new EnvironmentError(
-      `The native addon ${file} does not load: ${(cause as Error).message}. ` +
-        'It was built against another libtorch or Node; rebuild with: npx mnv2-torch setup --force',
-      { cause },
-    );
+    throw new EnvironmentError(whyNot(file, (cause as Error).message), { cause });
   }
   return loaded;
 }
 
-/** Where the built addon lies: what `setup` recorded, else the package's own build folder. */
-export function addonFile(): string {
-  const root = new URL('../../', import.meta.url);
-  const record = new URL('build/setup.json', root);
-  if (existsSync(record)) {
-    const { addon } = JSON.parse(readFileSync(record, 'utf8')) as { addon?: string };
-    if (addon && existsSync(addon)) return addon;
+function whyNot(file: string, message: string): string {
+  const gone = missingLibtorch(file);
+  if (gone !== undefined)
+    return `libtorch is no longer in ${gone}, where the addon ${file} looks for it. Run: npx mnv2-torch setup, which finds or gets one`;
+  return `The native addon ${file} does not load: ${message}. It was built against another libtorch or Node; rebuild with: npx mnv2-torch setup --force`;
+}
+
+/** Where the link beside an addon leads, when nothing is there. */
+export function missingLibtorch(addon: string): string | undefined {
+  const link = path.join(path.dirname(addon), 'libtorch');
+  if (existsSync(link)) return undefined;
+  try {
+    return readlinkSync(link);
+  } catch {
+    return undefined; // no link: a build by hand
   }
-  return new URL('build/Release/mnv2_torch.node', root).pathname;
+}
+
+/** What `setup` left: in the package, or in the cache where that cannot be written to. */
+export function setupRecord(): { folder: string; record: { addon?: string; libtorch?: Libtorch } } | undefined {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+  for (const folder of [path.join(root, 'build'), cacheFolder(`build-${version}`)]) {
+    const file = path.join(folder, 'setup.json');
+    if (existsSync(file))
+      return { folder, record: JSON.parse(readFileSync(file, 'utf8')) as { addon?: string; libtorch?: Libtorch } };
+  }
+  return undefined;
+}
+
+/** Where the built addon lies: MNV2_ADDON, what `setup` recorded, or the package's own build folder. */
+export function addonFile(): string {
+  const named = process.env['MNV2_ADDON'];
+  if (named) return path.resolve(named);
+  const { folder, record } = setupRecord() ?? {};
+  const addon = folder && record?.addon && path.resolve(folder, record.addon);
+  if (addon && existsSync(addon)) return addon;
+  return fileURLToPath(new URL('../../build/Release/mnv2_torch.node', import.meta.url));
 }

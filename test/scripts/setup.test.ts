@@ -104,6 +104,127 @@ describe('doctor', () => {
     expect(status).toBe(0);
   });
 });
+describe('a package that was copied elsewhere', () => {
+  const root = path.join(dir, 'elsewhere/node_modules/mnv2-torch');
+  const at = (...parts: string[]): string => path.join(root, ...parts);
+  const record = () => JSON.parse(fs.readFileSync(at('build/setup.json'), 'utf8')) as Record & { addon: string };
+  interface Record {
+    libtorch: { root: string; lib: string; version: string };
+  }
+  interface Report {
+    addon: { file: string };
+    check: { ok: boolean; detail: string };
+    problems: { problem: string; fix: string }[];
+  }
+  const doctor = (): Report & { status: number | null } => {
+    const { status, stdout } = spawnSync(process.execPath, [at('bin/mnv2-torch.js'), 'doctor', '--json'], {
+      encoding: 'utf8',
+    });
+    return { ...(JSON.parse(stdout) as Report), status };
+  };
+  /** Whatever is done here is done without a compiler. */
+  const bare = { CXX: 'no-such-compiler' };
+  let libtorch: string;
+  beforeAll(() => {
+    const built = JSON.parse(fs.readFileSync('build/setup.json', 'utf8')) as Record & { addon: string };
+    libtorch = built.libtorch.root;
+    for (const part of ['bin', 'dist', 'native', 'scripts', 'CMakeLists.txt', 'package.json', 'LICENSE'])
+      fs.cpSync(part, at(part), { recursive: true });
+    const own = path.dirname(built.addon);
+    fs.cpSync(path.join('build', own), at('build', own), { recursive: true });
+    fs.copyFileSync('build/setup.json', at('build/setup.json'));
+    // Packages of its own beside the others, which are those of this one.
+    fs.mkdirSync(at('node_modules'));
+    for (const name of fs.readdirSync('node_modules').filter((n) => n !== '@mnv2-torch' && !n.startsWith('.')))
+      fs.symlinkSync(path.resolve('node_modules', name), at('node_modules', name));
+  });
+
+  test('works as it is', () => {
+    const { status, addon } = doctor();
+    expect(status).toBe(0);
+    expect(addon.file.startsWith(root)).toBe(true);
+    const again = setup(['--quiet'], { ...bare, LIBTORCH: process.env['LIBTORCH'] ?? '' }, root);
+    expect([again.status, again.stderr]).toEqual([0, '']);
+  });
+
+  test.each([
+    ['require', 'cjs', "const { MobileNetV2 } = require('mnv2-torch');"],
+    ['import', 'mjs', "import { MobileNetV2 } from 'mnv2-torch';"],
+  ])('%s finds it', (_, ending, line) => {
+    const program = path.join(dir, 'elsewhere', `program.${ending}`);
+    fs.writeFileSync(program, `${line}\nconsole.log(MobileNetV2({ numClasses: 7 }).options.numClasses);\n`);
+    const { stdout, stderr } = spawnSync(process.execPath, [program], { encoding: 'utf8' });
+    expect([stdout, stderr.replace(/.*ExperimentalWarning[^]*/, '')]).toEqual(['7\n', '']);
+  });
+
+  test('where libtorch is gone, doctor says so; set-up finds another and compiles nothing', () => {
+    const link = path.join(path.dirname(at('build', record().addon)), 'libtorch');
+    fs.rmSync(link);
+    fs.symlinkSync(path.join(dir, 'nowhere'), link);
+    const { status, check, problems } = doctor();
+    expect([status, check.ok]).toEqual([3, false]);
+    expect(problems).toEqual([
+      {
+        problem: expect.stringContaining(`libtorch is no longer in ${path.join(dir, 'nowhere')}`),
+        fix: 'npx mnv2-torch setup',
+      },
+    ]);
+    const linked = setup([], { ...bare, LIBTORCH: libtorch }, root);
+    expect(linked.stderr).toContain(`in ${libtorch} from now on`);
+    expect([linked.status, doctor().status]).toEqual([0, 0]);
+  });
+
+  describe('with a prebuilt addon', () => {
+    let folder: string;
+    const fresh = (change: (folder: string) => void = () => undefined) => {
+      fs.rmSync(at('build'), { recursive: true });
+      fs.rmSync(at('node_modules/@mnv2-torch'), { recursive: true, force: true });
+      fs.cpSync(path.join(dir, 'prebuilt'), at('node_modules/@mnv2-torch', path.basename(folder)), { recursive: true });
+      change(at('node_modules/@mnv2-torch', path.basename(folder)));
+      return setup([], { ...bare, LIBTORCH: libtorch }, root);
+    };
+    beforeAll(() => {
+      const made = spawnSync(process.execPath, [at('scripts/prebuild.js')], { encoding: 'utf8', cwd: root });
+      expect([made.status, made.stderr]).toEqual([0, '']);
+      folder = at(made.stdout.trim());
+      fs.cpSync(folder, path.join(dir, 'prebuilt'), { recursive: true });
+    });
+
+    test('it is named after its platform and libtorch, and holds no libtorch', () => {
+      const { name, os: systems } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')) as {
+        name: string;
+        os: string[];
+      };
+      expect(name).toMatch(/^@mnv2-torch\/linux-(x64|arm64)-torch-\d+\.\d+-(cpu|cuda\d+)$/);
+      expect(systems).toEqual(['linux']);
+      expect(fs.readdirSync(folder).sort()).toEqual(['LICENSE', 'facts.json', 'mnv2_torch.node', 'package.json']);
+    });
+
+    test('it is used where it fits: no compiler is asked for', () => {
+      const { status, stderr } = fresh();
+      expect([status, stderr]).toEqual([0, expect.stringContaining('Using the prebuilt addon of @mnv2-torch/')]);
+      expect([doctor().status, record().addon]).toEqual([0, expect.stringMatching(/^prebuilt-/)]);
+    });
+
+    test.each<[string, (folder: string) => void, RegExp]>([
+      [
+        'of other sources',
+        (f) => fs.writeFileSync(path.join(f, 'facts.json'), '{"sources":"0"}'),
+        /is of another version of mnv2-torch/,
+      ],
+      [
+        'that does not load',
+        (f) => fs.writeFileSync(path.join(f, 'mnv2_torch.node'), 'no library'),
+        /does not work with libtorch/,
+      ],
+    ])('one %s is left alone, and the addon is built', (_, change, message) => {
+      const { status, stderr } = fresh(change);
+      expect(stderr).toMatch(message);
+      // Building starts, and this machine has no compiler.
+      expect([status, stderr]).toEqual([3, expect.stringContaining("'no-such-compiler' is not installed")]);
+    });
+  });
+});
 test('--help', () => {
   expect(setup(['--help']).stdout).toContain('--from <path>');
 });
