@@ -16,8 +16,7 @@ import {
 } from 'mnv2-torch';
 import { checkpointMetadata } from '../../dist/weights/checkpoint.js';
 import { Random } from '../../dist/random.js';
-import { planes } from '../support/data.ts';
-import { trained } from '../support/networks.ts';
+import { planes, trained } from '../support/networks.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('calibrate');

@@ -15,7 +15,8 @@ import {
   type Preprocess,
   type TensorData,
 } from 'mnv2-torch';
-import { planes, requireData } from '../support/data.ts';
+import { requireData } from '../support/data.ts';
+import { planes } from '../support/networks.ts';
 
 requireData('golden numbers', (file) => {
   async function images(preprocess: Preprocess): Promise<TensorData> {

@@ -1,7 +1,6 @@
 // Tests on real images and weights: they live in files named *.data.test.ts and are skipped, visibly, without MNV2_DATA.
 import fs from 'node:fs';
 import path from 'node:path';
-import { pixelScaling, type Preprocess, type TensorData } from 'mnv2-torch';
 
 const root = process.env['MNV2_DATA'];
 if (root !== undefined && !fs.existsSync(root))
@@ -15,17 +14,4 @@ export function requireData(title: string, body: (file: (...parts: string[]) => 
   const why = root === undefined ? 'MNV2_DATA is not set' : also;
   const run = why === '' ? describe : describe.skip;
   run(why === '' ? title : `${title} (skipped: ${why})`, () => body((...parts) => path.join(root ?? '', ...parts)));
-}
-
-/** Pixels [N, H, W, 3] as [N, 3, H, W], scaled as a network expects them. */
-export function planes({ data, shape }: Pick<TensorData, 'data' | 'shape'>, preprocess: Preprocess): TensorData {
-  const [n, h, w] = shape as [number, number, number];
-  const { scale, shift } = pixelScaling(preprocess);
-  const out = new Float32Array(data.length);
-  for (let i = 0; i < data.length; i++) {
-    const [pixel, c] = [Math.floor(i / 3), i % 3];
-    const [image, at] = [Math.floor(pixel / (h * w)), pixel % (h * w)];
-    out[(image * 3 + c) * h * w + at] = Number(data[i]) * scale[c]! + shift[c]!;
-  }
-  return { data: out, shape: [n, 3, h, w], dtype: 'float32' };
 }

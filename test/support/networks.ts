@@ -1,5 +1,14 @@
 // What tests of whole networks share: weights as a trained network's, outputs with and without fusion, distances.
-import { compile, tensorData, Weights, type Module, type Tensor } from 'mnv2-torch';
+import {
+  compile,
+  pixelScaling,
+  tensorData,
+  Weights,
+  type Module,
+  type Preprocess,
+  type Tensor,
+  type TensorData,
+} from 'mnv2-torch';
 
 export const wave = (n: number, seed: number): Float32Array =>
   Float32Array.from({ length: n }, (_, i) => Math.sin(seed + i * 0.7) + 0.3 * Math.cos(seed * i));
@@ -53,4 +62,17 @@ export async function outputs(
   using program = compile({ y: model.eval().call(x) }, { weights, ...options });
   const { y } = await program.run({ x: tensorData(wave(count(shape), 1), shape) });
   return { y: y!.data, plan: program.plan() };
+}
+
+/** Pixels [N, H, W, 3] as [N, 3, H, W], scaled as a network expects them. */
+export function planes({ data, shape }: Pick<TensorData, 'data' | 'shape'>, preprocess: Preprocess): TensorData {
+  const [n, h, w] = shape as [number, number, number];
+  const { scale, shift } = pixelScaling(preprocess);
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) {
+    const [pixel, c] = [Math.floor(i / 3), i % 3];
+    const [image, at] = [Math.floor(pixel / (h * w)), pixel % (h * w)];
+    out[(image * 3 + c) * h * w + at] = Number(data[i]) * scale[c]! + shift[c]!;
+  }
+  return { data: out, shape: [n, 3, h, w], dtype: 'float32' };
 }

@@ -14,7 +14,8 @@ import {
   type TensorData,
 } from 'mnv2-torch';
 import { cli } from '../support/cli.ts';
-import { planes, requireData } from '../support/data.ts';
+import { requireData } from '../support/data.ts';
+import { planes } from '../support/networks.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const bits = ({ data }: TensorData): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
