@@ -40,7 +40,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'done',
   failure: 'something failed that none of the others names',
   usage: 'the command line asks for something that does not exist or does not fit',
-  environment: 'the machine lacks something: libtorch, the built addon, a device',
+  environment: 'the machine lacks something: libtorch, the built addon, a device, a network that answers',
   data: 'images, folders, splits or checkpoints that cannot be used',
   diverged: 'the loss stopped being finite',
   parity: 'an export computes something else than its checkpoint; nothing was written',

@@ -116,6 +116,7 @@ export {
   type SafeTensors,
 } from './weights/formats/safetensors.js';
 export type { Format, WeightFile } from './weights/formats/weight-file.js';
+export { pullWeights, type PulledWeights, type PullOptions } from './weights/pull.js';
 export { publishedWeights, type PublishedHash, type PublishedWeights } from './weights/published.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
 export { type BadFile, type Dataset } from './data/dataset.js';

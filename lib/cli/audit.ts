@@ -8,9 +8,9 @@ import { PLACES } from '../audit/neighbours.js';
 import type { Audit } from '../audit/result.js';
 import { auditPage } from '../report/audit-page.js';
 import { Progress } from '../report/progress.js';
-import { loadCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
 import { badImageFlags, deviceFlag, seedFlag, sizeFlag } from './flags.js';
+import { openWeights } from './network.js';
 import { flag, given, ofSettings, optionalPath, path, type Values } from './options.js';
 import { runSchema } from './run-settings.js';
 
@@ -79,7 +79,7 @@ function neighbours({ threshold, splits, order, classes }: NonNullable<Audit['le
 async function run(a: Values<typeof operands> & Values<typeof options>): Promise<number> {
   const { data, split, valSplit, seed, device, maxPixels } = a;
   const group = a.group === undefined ? undefined : groupRule(a.group);
-  const weights = a.weights === undefined ? undefined : await loadCheckpoint(a.weights);
+  const weights = a.weights === undefined ? undefined : await openWeights(a.weights, {}, a.quiet);
   const progress = new Progress();
   const since = performance.now();
   const found = await audit(data, {

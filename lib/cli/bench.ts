@@ -12,10 +12,9 @@ import {
 import { benchNetwork, type NetworkRow } from '../bench/network.js';
 import { resolveDevice } from '../engine/engine.js';
 import { createModel } from '../models/registry.js';
-import { loadCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
 import { archFlag, batchSizeFlag, deviceFlag, precisionFlag, sizeFlag, threadsFlag, widthFlag } from './flags.js';
-import { namedNetwork, wishesOf } from './network.js';
+import { namedNetwork, openWeights, wishesOf } from './network.js';
 import { choice, flag, optionalPath, whole, type Values } from './options.js';
 
 const operands = {
@@ -118,7 +117,7 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
     found = end;
   } else {
     if (a.route !== undefined) throw new UsageError("--route belongs to 'bench depthwise'");
-    const checkpoint = a.weights === undefined ? undefined : await loadCheckpoint(a.weights, wishesOf(a));
+    const checkpoint = a.weights === undefined ? undefined : await openWeights(a.weights, wishesOf(a));
     const { arch, options: network } = namedNetwork(a, checkpoint);
     const classes = checkpoint?.options.numClasses ?? 21;
     const size = a.size ?? checkpoint?.preprocess?.size ?? 224;

@@ -4,13 +4,14 @@ import path from 'node:path';
 import { imagesIn, spread, storeOf } from '../data/image-files.js';
 import { UsageError } from '../errors.js';
 import { calibrate } from '../infer/calibrate.js';
-import { architectureOf } from '../models/registry.js';
+import { architectureOf, type Arch } from '../models/registry.js';
 import { Progress } from '../report/progress.js';
-import { importedMetadata, loadCheckpoint, saveCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { importedMetadata, saveCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { findPublished, isPublishedName } from '../weights/published.js';
 import { PUBLISHED_PREPROCESS, validPreprocess, type Preprocess } from '../weights/preprocess.js';
 import { define } from './command.js';
 import { archFlag, widthFlag } from './flags.js';
-import { wishesOf } from './network.js';
+import { openWeights, wishesOf } from './network.js';
 import { choice, flag, given, number, optionalPath, path as pathOperand, word } from './options.js';
 
 /** More images make no better statistics, and one wants to wait for none. */
@@ -31,7 +32,7 @@ function parsePreprocessWord(typed: string): Preprocess | undefined {
 export const command = define({
   usage: 'import <file>',
   describe: 'weights of PyTorch, timm or Keras as a checkpoint, told by their content',
-  operands: { file: pathOperand({ describe: '.safetensors, .pth, .pt or .h5' }) },
+  operands: { file: pathOperand({ describe: '.safetensors, .pth, .pt or .h5, or a published name (see weights)' }) },
   options: {
     o: optionalPath({ describe: 'the checkpoint written (default: its name with .safetensors, in this folder)' }),
     arch: archFlag(),
@@ -50,11 +51,12 @@ export const command = define({
     quiet: flag({ describe: 'no progress bar' }),
   },
   run: async (a) => {
-    const out = a.o ?? `${path.parse(a.file).name}.safetensors`;
+    const out = a.o ?? `${stemOf(a.file, a)}.safetensors`;
     if (await stat(out).catch(() => undefined))
       throw new UsageError(`-o ${out}: it is there already; choose another name or remove it`);
     const { padding, bnEps, preprocess } = a;
-    const checkpoint = await loadCheckpoint(a.file, { ...wishesOf(a), ...given({ padding, bnEps, preprocess }) });
+    const wishes = { ...wishesOf(a), ...given({ padding, bnEps, preprocess }) };
+    const checkpoint = await openWeights(a.file, wishes, a.quiet);
     const metadata = importedMetadata(checkpoint);
     const tensors = a.calibrate === undefined ? checkpoint.tensors : await calibrated(checkpoint, a.calibrate, a.quiet);
     await saveCheckpoint(out, tensors, metadata);
@@ -62,6 +64,12 @@ export const command = define({
     process.stdout.write(`${lines.join('\n')}\n`);
   },
 });
+
+/** A file's name without its ending; of published weights their name, which a file of any system may have. */
+function stemOf(from: string, network: { arch?: Arch | undefined; width?: number | undefined }): string {
+  if (!isPublishedName(from)) return path.parse(from).name;
+  return findPublished(from, wishesOf(network)).name.replace(':', '-');
+}
 
 /** What the network is built with, on a line: what a wrong guess would be seen in. */
 function facts({ arch, options, preprocess }: Checkpoint): string {

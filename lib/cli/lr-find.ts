@@ -35,13 +35,11 @@ export const command = define({
     quiet: flag({ describe: 'no progress' }),
   },
   run: async (a) => {
+    const unset = { lr: undefined, epochs: undefined, schedule: undefined, saveEvery: undefined };
+    const plan = await planTraining({ ...a, ...unset }, a.quiet);
     const progress = new Progress();
     const draw = a.quiet ? (): void => {} : showTraining(progress);
     using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
-    const plan = await planTraining({
-      ...a,
-      ...{ lr: undefined, epochs: undefined, schedule: undefined, saveEvery: undefined },
-    });
     const { data, model } = await plan.open(draw, stopping.signal);
     try {
       const { steps, from, to } = a;

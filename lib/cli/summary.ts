@@ -1,10 +1,9 @@
 // `mnv2-torch summary`: the layer table. The counting is report/summary.ts.
 import { summarize, summaryTable } from '../report/summary.js';
 import { createModel } from '../models/registry.js';
-import { loadCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
 import { archFlag, classesFlag, freezeFlag, sizeFlag, widthFlag } from './flags.js';
-import { namedNetwork, wishesOf } from './network.js';
+import { namedNetwork, openWeights, wishesOf } from './network.js';
 import { flag, optionalPath } from './options.js';
 
 export const command = define({
@@ -21,7 +20,7 @@ export const command = define({
     json: flag({ describe: 'one JSON line' }),
   },
   run: async (a) => {
-    const weights = a.weights === undefined ? undefined : await loadCheckpoint(a.weights, wishesOf(a));
+    const weights = a.weights === undefined ? undefined : await openWeights(a.weights, wishesOf(a));
     const { arch, options } = namedNetwork(a, weights);
     const numClasses = a.classes ?? weights?.options.numClasses ?? 21;
     const model = createModel(arch, { ...options, numClasses }).freezeBackbone(a.freeze);

@@ -103,11 +103,12 @@ async function trainOnce(
 }
 
 async function run(a: TrainArguments): Promise<number> {
+  const saved = a.resume === undefined ? undefined : await readState(a.resume);
+  // A signal while weights are downloaded ends the process: what came of them is kept for the next one.
+  const plan = await planTraining(a, a.quiet, saved);
   const progress = new Progress();
   using stopping = new Stopping(() => progress.line('stopping after this step; again to stop at once'));
   const desk = { progress, stopping };
-  const saved = a.resume === undefined ? undefined : await readState(a.resume);
-  const plan = await planTraining(a, saved);
   // What goes on is one run, whatever it was one of.
   const list = saved ? [] : repetitions(plan.settings);
   const out = a.out ?? a.resume ?? freshFolder(plan.arch);

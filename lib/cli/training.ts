@@ -11,8 +11,7 @@ import type { TrainEvent } from '../train/events.js';
 import { PRESETS } from '../train/presets.js';
 import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
 import { networkOf, type SavedState } from '../train/state-file.js';
-import { loadCheckpoint } from '../weights/checkpoint.js';
-import { namedNetwork, wishesOf } from './network.js';
+import { namedNetwork, openWeights, wishesOf } from './network.js';
 import { given, ofSettings, optionalPath, type Values } from './options.js';
 import { divided, readConfig, runSchema, type RunSettings } from './run-settings.js';
 
@@ -64,9 +63,10 @@ export interface Planned {
 /**
  * What is typed counts before the config file, that before the preset.
  * @param saved a run to go on with: its config.json is the config file, its network the network
+ * @param quiet no bar while published weights are downloaded
  * @throws UsageError for all that can be refused before images are decoded
  */
-export async function planTraining(words: TrainingWords, saved?: SavedState): Promise<Planned> {
+export async function planTraining(words: TrainingWords, quiet: boolean, saved?: SavedState): Promise<Planned> {
   const typed = Object.entries(words).filter(([key]) => key in runSchema.shape);
   if (saved && words.config !== undefined)
     throw new UsageError('--config: a run goes on under its own settings; leave it out beside --resume');
@@ -77,7 +77,7 @@ export async function planTraining(words: TrainingWords, saved?: SavedState): Pr
   };
   // A run that goes on has its weights; what it began with may be gone.
   const from = saved ? words.weights : asked.weights;
-  const weights = from && from !== 'none' ? await loadCheckpoint(from, wishesOf(asked)) : undefined;
+  const weights = from && from !== 'none' ? await openWeights(from, wishesOf(asked), quiet) : undefined;
   const demo = asked.data === undefined && asked.preset === undefined;
   const settings = { ...IMAGES, ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
   const { training, around } = divided(settings);

@@ -1,8 +1,13 @@
-// `mnv2-torch weights`: the published weights there are. What is known of them is weights/published.ts.
+// `mnv2-torch weights`: the published weights there are, and getting some. What is known of them is
+// weights/published.ts, getting them weights/pull.ts.
+import { UsageError } from '../errors.js';
 import { cachedFile, isCached } from '../weights/cached.js';
 import { publishedWeights, type PublishedWeights } from '../weights/published.js';
+import type { PulledWeights } from '../weights/pull.js';
 import { define } from './command.js';
-import { choice, flag } from './options.js';
+import { archFlag, widthFlag } from './flags.js';
+import { pull, wishesOf } from './network.js';
+import { choice, flag, word } from './options.js';
 
 type Row = PublishedWeights & { file: string; cached: boolean };
 
@@ -40,16 +45,38 @@ function table(rows: readonly Row[]): string {
   ].join('\n');
 }
 
+const HASH_FROM = { name: 'as in its name', library: 'as its library has it', 'third party': 'as others found it' };
+
+function told({ weights, file, checked }: PulledWeights): string {
+  const { name, license, hash } = weights;
+  const by = hash ? `${checked}, ${HASH_FROM[hash.from]}` : `${checked}; no hash of it is published`;
+  return `${name} (${license}): ${file}\n${checked === undefined ? 'it was there already' : `checked by ${by}`}\n`;
+}
+
 export const command = define({
-  usage: 'weights [what]',
-  describe: 'weights that libraries publish',
+  usage: 'weights [what] [name]',
+  describe: 'weights that libraries publish: list them, get some into the cache',
   operands: {
-    what: choice(['list'] as const, { default: 'list', describe: 'list: all there are' }),
+    what: choice(['list', 'pull'] as const, { default: 'list', describe: 'list: all there are; pull: get <name>' }),
+    name: word({ expected: 'a name', parse: (typed) => typed || undefined, describe: "as listed, or 'imagenet'" }),
   },
-  options: { json: flag({ describe: 'one JSON line, with their URLs and hashes' }) },
+  options: {
+    arch: archFlag(),
+    width: widthFlag(),
+    json: flag({ describe: 'one JSON line: all, with URLs and hashes; of pull where the file is' }),
+    quiet: flag({ describe: 'no progress bar' }),
+  },
   run: async (a) => {
-    const all = publishedWeights();
-    const rows = await Promise.all(all.map(async (w) => ({ ...w, file: cachedFile(w), cached: await isCached(w) })));
-    process.stdout.write(a.json ? `${JSON.stringify(rows)}\n` : table(rows));
+    if (a.what === 'list') {
+      if (a.name !== undefined) throw new UsageError(`weights list: takes no name, got '${a.name}'`);
+      const all = publishedWeights();
+      const rows = await Promise.all(all.map(async (w) => ({ ...w, file: cachedFile(w), cached: await isCached(w) })));
+      process.stdout.write(a.json ? `${JSON.stringify(rows)}\n` : table(rows));
+      return;
+    }
+    if (a.name === undefined)
+      throw new UsageError("weights pull: expected a name, such as 'imagenet'; 'mnv2-torch weights' lists them all");
+    const pulled = await pull(a.name, wishesOf(a), a.quiet);
+    process.stdout.write(a.json ? `${JSON.stringify(pulled)}\n` : told(pulled));
   },
 });

@@ -11,14 +11,26 @@ export function clock(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${two(m)}:${two(s % 60)}`;
 }
 
+/** What a bar counts: steps, or bytes, told in units of 2^20. */
+export type BarUnit = 'it' | 'MiB';
+
 /** `label: 63%|█████▎   | 58/91 [00:24<00:14, 2.37it/s]`, tqdm's form, as wide as the terminal allows. */
-export function barLine(label: string, done: number, total: number, seconds: number, width: number): string {
+export function barLine(
+  label: string,
+  done: number,
+  total: number,
+  seconds: number,
+  width: number,
+  unit: BarUnit = 'it',
+): string {
   const share = total > 0 ? Math.min(done / total, 1) : 1;
   const rate = seconds > 0 ? done / seconds : 0;
   const left = rate > 0 ? clock((total - done) / rate) : '?';
-  const speed = rate >= 1 || rate === 0 ? `${rate.toFixed(2)}it/s` : `${(1 / rate).toFixed(2)}s/it`;
+  const [count, said] = unit === 'it' ? [String, rate] : [(n: number) => (n / 2 ** 20).toFixed(1), rate / 2 ** 20];
+  const slow = unit === 'it' && rate > 0 && rate < 1;
+  const speed = slow ? `${(1 / rate).toFixed(2)}s/it` : `${said.toFixed(2)}${unit}/s`;
   const before = `${label}: ${String(Math.floor(share * 100)).padStart(3)}%|`;
-  const after = `| ${done}/${total} [${clock(seconds)}<${left}, ${speed}]`;
+  const after = `| ${count(done)}/${count(total)} [${clock(seconds)}<${left}, ${speed}]`;
   const room = Math.max(4, Math.min(30, width - before.length - after.length - 1));
   const eighths = Math.round(share * room * 8);
   const bar = '█'.repeat(Math.floor(eighths / 8)) + PARTS[eighths % 8];
@@ -33,23 +45,28 @@ export class Progress {
   constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
 
   /** A bar under way. Without a terminal only finished bars are written. */
-  draw(label: string, done: number, total: number, seconds: number): void {
+  draw(label: string, done: number, total: number, seconds: number, unit?: BarUnit): void {
     const finished = done >= total;
     if (!this.stream.isTTY) {
-      if (finished) this.stream.write(`${barLine(label, done, total, seconds, 100)}\n`);
+      if (finished) this.stream.write(`${barLine(label, done, total, seconds, 100, unit)}\n`);
       return;
     }
     const now = performance.now();
     if (!finished && this.#open && now - this.#drawn < 50) return;
     this.#drawn = now;
     this.stream.write(
-      `\r\x1b[2K${barLine(label, done, total, seconds, this.stream.columns || 100)}${finished ? '\n' : ''}`,
+      `\r\x1b[2K${barLine(label, done, total, seconds, this.stream.columns || 100, unit)}${finished ? '\n' : ''}`,
     );
     this.#open = !finished;
   }
   /** A line of text, below a bar that was left unfinished. */
   line(text: string): void {
-    this.stream.write(`${this.#open ? '\n' : ''}${text}\n`);
+    this.leave();
+    this.stream.write(`${text}\n`);
+  }
+  /** What is written next begins a line, although the bar is not finished. */
+  leave(): void {
+    if (this.#open) this.stream.write('\n');
     this.#open = false;
   }
 }

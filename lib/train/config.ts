@@ -9,7 +9,7 @@ export function configOf(recipe: Recipe, classes: readonly string[]): Record<str
   const { out: _out, resume: _resume, signal: _signal, hooks: _hooks, weights, config, ...settings } = recipe;
   const { package: version, libtorch } = native().buildInfo();
   const versions = { 'mnv2-torch': version, node: process.versions.node, libtorch };
-  const from = weights && ('file' in weights ? { weights: path.resolve(weights.file) } : {});
+  const from = weights && ('file' in weights ? { weights: weights.published ?? path.resolve(weights.file) } : {});
   const about = { ...(config['about'] as object | undefined), classes, versions };
   return { ...config, ...settings, ...from, about };
 }

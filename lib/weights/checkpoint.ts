@@ -13,6 +13,8 @@ import type { MobileNet } from '../models/classifier-network.js';
 import { Module } from '../nn/module.js';
 import { adopt, unrecognised, type Adopted, type Wishes } from './adopt.js';
 import { matchWeights } from './load.js';
+import { isPublishedName } from './published.js';
+import { pullWeights } from './pull.js';
 import { readWeightFile } from './formats/read.js';
 import type { WeightFile } from './formats/weight-file.js';
 import { writeSafetensors } from './formats/safetensors.js';
@@ -29,6 +31,8 @@ export interface Checkpoint {
   options: ModelOptions;
   classes?: string[];
   preprocess?: Preprocess;
+  /** the name of published weights, where it was asked for by name */
+  published?: string;
   /** where the file is another library's: what was recognised and assumed, as sentences */
   notes?: readonly string[];
   /** tensors of the backbone may be missing, and others be there: the user said so */
@@ -40,7 +44,7 @@ export interface Checkpoint {
  * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...). A file of another library
  * (PyTorch or Keras, told by its content) becomes one of ours: its tensors by our names and with our axes, what its
  * library builds such networks with in place of metadata, and `notes` of what was recognised.
- * @param from a file, or a run folder for its best.safetensors
+ * @param from a file, a run folder for its best.safetensors, or a name as {@link pullWeights} takes it
  * @param wishes what the file does not say itself, or says wrongly
  * @throws DataError when the file or one of these is unusable, or where tensors of a backbone are missing or unknown
  * @example
@@ -51,7 +55,25 @@ export interface Checkpoint {
  * console.log((await loadCheckpoint(file)).options.widthMult); // 0.5
  */
 export async function loadCheckpoint(from: string, wishes: Wishes = {}): Promise<Checkpoint> {
-  const file = await checkpointFile(from);
+  if (!isPublishedName(from)) return readCheckpoint(await checkpointFile(from), wishes);
+  const { weights, file } = await pullWeights(from, wishes);
+  const { name, url, license, arch, widthMult, ...facts } = weights;
+  const { padding = facts.padding, bnEps = facts.bnEps, preprocess = facts.preprocess } = wishes;
+  const said = { arch, widthMult, padding, bnEps, preprocess };
+  const read = await readCheckpoint(file, { ...wishes, ...said }).catch((error: unknown) => {
+    // Where no hash told, something else may have been sent in its place and kept.
+    if (weights.hash || !(error instanceof DataError)) throw error;
+    throw new DataError(`${error.message} (remove ${file} to get ${name} again)`, [file], { cause: error });
+  });
+  return {
+    ...read,
+    published: name,
+    metadata: { ...read.metadata, source: url, license },
+    notes: [`${name}, published under ${license}`, ...(read.notes ?? [])],
+  };
+}
+
+async function readCheckpoint(file: string, wishes: Wishes): Promise<Checkpoint> {
   const read = await readWeightFile(file);
   const stated = read.metadata['arch'] !== undefined;
   const partial = wishes.allowPartial ? { partial: true } : {};
@@ -140,7 +162,7 @@ export function builtInArch({ file, arch }: Pick<Checkpoint, 'file' | 'arch'>): 
 }
 
 /** A checkpoint with its model: everything that classifying and evaluating need. */
-export type CompleteCheckpoint = Required<Omit<Checkpoint, 'notes' | 'partial'>> & { model: Module };
+export type CompleteCheckpoint = Required<Omit<Checkpoint, 'notes' | 'partial' | 'published'>> & { model: Module };
 
 /**
  * Completes a checkpoint with the network its tensors are for, and checks that they are: every parameter there, with

@@ -222,7 +222,7 @@ const PUBLISHED: readonly PublishedWeights[] = [
 ];
 
 /**
- * The weights that are known by name, library by library.
+ * The weights that {@link pullWeights} and {@link loadCheckpoint} know by name, library by library.
  * @example
  * import { publishedWeights } from 'mnv2-torch';
  * const meant = publishedWeights().find((w) => w.isDefault && w.arch === 'mobilenet_v2' && w.widthMult === 1);
@@ -241,8 +241,8 @@ export const isPublishedName = (text: string): boolean =>
 
 /**
  * The weights of a name.
- * @param network what `imagenet` is asked for; other names say it themselves
- * @throws UsageError for a name that is not there, or where no `imagenet` is published for the network
+ * @param network what `imagenet` is asked for; other names say it themselves, and must not say something else
+ * @throws UsageError for a name that is not there or is of another network, or where no `imagenet` is published for it
  */
 export function findPublished(
   name: string,
@@ -250,7 +250,13 @@ export function findPublished(
 ): PublishedWeights {
   if (name !== IMAGENET_NAME) {
     const found = PUBLISHED.find((w) => w.name === name);
-    if (found) return found;
+    if (found) {
+      const { arch = found.arch, widthMult = found.widthMult } = network;
+      if (arch === found.arch && widthMult === found.widthMult) return found;
+      throw new UsageError(
+        `'${name}' is ${found.arch} of width ${found.widthMult}, not ${arch} of width ${widthMult}; use '${IMAGENET_NAME}' for the weights that fit`,
+      );
+    }
     const near = nearest(name, [IMAGENET_NAME, ...PUBLISHED.map((w) => w.name)]);
     throw new UsageError(
       `no weights are published as '${name}'${near ? `. Did you mean ${near}?` : ''} 'mnv2-torch weights' lists them all; a file of this name is './${name}'`,

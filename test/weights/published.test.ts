@@ -46,6 +46,9 @@ test('what is not published is refused with what is', () => {
   expect(() => findPublished('torchvision:mobilenet_v2.v3')).toThrow(
     /no weights are published as 'torchvision:mobilenet_v2.v3'\. Did you mean torchvision:mobilenet_v2\.v1\? /,
   );
+  expect(() => findPublished('keras:mobilenet_0.5_224_no_top', { arch: 'mobilenet_v1', widthMult: 1 })).toThrow(
+    "'keras:mobilenet_0.5_224_no_top' is mobilenet_v1 of width 0.5, not mobilenet_v1 of width 1; use 'imagenet'",
+  );
   expect(isPublishedName('./imagenet')).toBe(false);
 });
 
