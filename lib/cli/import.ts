@@ -31,8 +31,10 @@ function parsePreprocessWord(typed: string): Preprocess | undefined {
 
 export const command = define({
   usage: 'import <file>',
-  describe: 'weights of PyTorch, timm or Keras as a checkpoint, told by their content',
-  operands: { file: pathOperand({ describe: '.safetensors, .pth, .pt or .h5, or a published name (see weights)' }) },
+  describe: 'weights of PyTorch, timm, Keras or ONNX as a checkpoint, told by their content',
+  operands: {
+    file: pathOperand({ describe: '.safetensors, .pth, .pt, .h5 or .onnx, or a published name (see weights)' }),
+  },
   options: {
     o: optionalPath({ describe: 'the checkpoint written (default: its name with .safetensors, in this folder)' }),
     arch: archFlag(),

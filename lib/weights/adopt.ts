@@ -32,7 +32,7 @@ export interface Adopted {
 }
 
 /** Widths published networks have, the likeliest first. */
-const WIDTHS = [1, 0.5, 0.75, 0.35, 0.25, 1.4, 1.3, 1.2, 1.1, 1.5, 2];
+export const WIDTHS: readonly number[] = [1, 0.5, 0.75, 0.35, 0.25, 1.4, 1.3, 1.2, 1.1, 1.5, 2];
 
 /** A shape with its axes of one left out: a 1x1 convolution over pooled features is a linear layer. */
 const squeezed = (shape: readonly number[]): string => shape.filter((n) => n !== 1).join();

@@ -15,6 +15,7 @@ import { adopt, unrecognised, type Adopted, type Wishes } from './adopt.js';
 import { matchWeights } from './load.js';
 import { isPublishedName } from './published.js';
 import { pullWeights } from './pull.js';
+import type { OnnxFile } from './formats/onnx.js';
 import { readWeightFile } from './formats/read.js';
 import type { WeightFile } from './formats/weight-file.js';
 import { writeSafetensors } from './formats/safetensors.js';
@@ -42,7 +43,7 @@ export interface Checkpoint {
 /**
  * Reads a checkpoint and its metadata, all strings, any of which may be absent: `arch`, `classes` (JSON), `preprocess`
  * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...). A file of another library
- * (PyTorch or Keras, told by its content) becomes one of ours: its tensors by our names and with our axes, what its
+ * (PyTorch, Keras or ONNX, told by its content) becomes one of ours: its tensors by our names and with our axes, what its
  * library builds such networks with in place of metadata, and `notes` of what was recognised.
  * @param from a file, a run folder for its best.safetensors, or a name as {@link pullWeights} takes it
  * @param wishes what the file does not say itself, or says wrongly
@@ -77,7 +78,12 @@ async function readCheckpoint(file: string, wishes: Wishes): Promise<Checkpoint>
   const read = await readWeightFile(file);
   const stated = read.metadata['arch'] !== undefined;
   const partial = wishes.allowPartial ? { partial: true } : {};
-  const adopted = stated ? undefined : adopt(read, file, wishes);
+  const adopted =
+    read.format === 'onnx'
+      ? (await import('./from-onnx.js')).fromOnnx(read as OnnxFile, file, wishes)
+      : stated
+        ? undefined
+        : adopt(read, file, wishes);
   if (adopted) return { ...foreign(file, read, adopted), ...partial };
   if (!stated && read.format !== 'safetensors') throw unrecognised(read.tensors, file);
   const own = understood(file, read);

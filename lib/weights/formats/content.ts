@@ -28,3 +28,12 @@ export function looksLikePytorch(file: OpenFile): boolean {
 export function looksLikeHdf5({ start }: OpenFile): boolean {
   return start.subarray(0, HDF5_MAGIC.length).equals(HDF5_MAGIC);
 }
+
+/** Fields of a model that exporters write second: producer, its version, domain, model version, text, graph, metadata. */
+const MODEL_FIELDS = [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72];
+
+/** Whether a file begins as exporters of ONNX begin: the format's version, then another field of a model. */
+export function looksLikeOnnx({ start }: OpenFile): boolean {
+  const [first, version, next] = start;
+  return start.length >= 8 && first === 0x08 && version! >= 1 && version! < 32 && MODEL_FIELDS.includes(next!);
+}

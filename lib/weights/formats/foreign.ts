@@ -4,7 +4,6 @@ import { firstMember, looksLikeZip } from './content.js';
 const RENAME =
   'safetensors.numpy.save_file(arrays, "weights.safetensors"), with torchvision\'s names and convolutions as [out, in, height, width]';
 const KERAS = { is: 'a Keras file (.keras)', how: RENAME };
-const ONNX = { is: 'an ONNX model (.onnx)', how: RENAME };
 
 /** What a file is and what to do with it, told from its first bytes; undefined for what is not known here. */
 export function foreignFormat(start: Buffer): string | undefined {
@@ -13,11 +12,7 @@ export function foreignFormat(start: Buffer): string | undefined {
 }
 
 function kindOf(start: Buffer): { is: string; how: string } | undefined {
-  const [first = 0, second = 0, third = 0] = start;
   if (looksLikeZip({ start }) && /^(metadata\.json|config\.json|model\.weights\.h5)$/.test(firstMember(start)))
     return KERAS;
-  // A protobuf that begins with ir_version (field 1) and goes on with another field of ModelProto.
-  const fields = [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72];
-  if (first === 0x08 && second >= 1 && second < 32 && fields.includes(third)) return ONNX;
   return undefined;
 }

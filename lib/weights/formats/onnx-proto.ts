@@ -22,12 +22,9 @@ export interface OnnxTensor {
   name: string;
   dims: number[];
   dataType: number;
-  /** little-endian values, row-major; empty where one of the lists below has them */
+  /** little-endian values, row-major; empty where the list below has them */
   rawData: Uint8Array;
   floatData: number[];
-  int32Data: number[];
-  int64Data: number[];
-  doubleData: number[];
   /** 1: the values are in another file */
   dataLocation: number;
 }
@@ -134,11 +131,8 @@ const Model = protobuf.Root.fromJSON({
       dims: ['int64[]', 1],
       dataType: ['int32', 2],
       floatData: ['float[]', 4],
-      int32Data: ['int32[]', 5],
-      int64Data: ['int64[]', 7],
       name: ['string', 8],
       rawData: ['bytes', 9],
-      doubleData: ['double[]', 10],
       dataLocation: ['int32', 14],
     }),
     ValueInfo: message({ name: ['string', 1], type: ['Type', 2] }),
@@ -157,12 +151,38 @@ export function encodeOnnx(model: Written<OnnxModel>): Uint8Array {
   return Model.encode(Model.fromObject(model)).finish();
 }
 
+/** Nodes, names and whole numbers a model may have: the largest networks have some ten thousand. */
+const MOST_PARTS = 200_000;
+
 /**
  * A model from its bytes; values of tensors are views of them.
- * @throws whatever protobufjs throws where they are none
+ * @throws RangeError where it has more parts than any network, or whatever protobufjs throws where it is no model
  */
 export function decodeOnnx(bytes: Uint8Array): OnnxModel {
+  // An empty node is two bytes in a file and a hundred in memory: they are counted before any is made.
+  countParts(protobuf.Reader.create(bytes), bytes.length, Model, 0);
   const reader = protobuf.Reader.create(bytes);
   reader.discardUnknown = true;
   return Model.toObject(Model.decode(reader), { longs: Number, defaults: true }) as OnnxModel;
+}
+
+function countParts(reader: protobuf.Reader, end: number, type: protobuf.Type, before: number): number {
+  let count = before;
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    const [wire, field] = [tag & 7, type.fieldsById[tag >>> 3]?.resolve()];
+    if (field?.resolvedType instanceof protobuf.Type && wire === 2) {
+      const length = reader.uint32();
+      count = countParts(reader, reader.pos + length, field.resolvedType, count + 1);
+    } else if (field?.type === 'int64' && wire === 2) {
+      const length = reader.uint32();
+      reader.skip(length);
+      count += length;
+    } else {
+      reader.skipType(wire);
+      if (field && field.type !== 'float') count++;
+    }
+    if (count > MOST_PARTS) throw new RangeError(`it has more than ${MOST_PARTS} parts`);
+  }
+  return count;
 }

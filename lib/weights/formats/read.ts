@@ -1,6 +1,6 @@
 // Reads a file of weights of any known format, told by its content, whatever it is called.
 import { DataError } from '../../errors.js';
-import { looksLikeHdf5, looksLikePytorch } from './content.js';
+import { looksLikeHdf5, looksLikeOnnx, looksLikePytorch } from './content.js';
 import { foreignFormat } from './foreign.js';
 import { withFile, type OpenFile } from './open-file.js';
 import { looksLikeSafetensors, readOpened } from './safetensors.js';
@@ -25,7 +25,11 @@ const KERAS: Reader = {
   recognises: looksLikeHdf5,
   read: async (file) => (await import('./keras.js')).readKerasHdf5(file),
 };
-const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS];
+const ONNX: Reader = {
+  recognises: looksLikeOnnx,
+  read: async (file) => (await import('./onnx.js')).readOnnx(file),
+};
+const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS, ONNX];
 
 /**
  * The tensors of a file, by the names and with the axes of whoever wrote it. Nothing in a file is ever executed, and no

@@ -2,7 +2,7 @@
 import type { TensorData } from '../../native/wire.js';
 
 /** Who wrote a file of weights, told by its content. */
-export type Format = 'safetensors' | 'pytorch' | 'keras';
+export type Format = 'safetensors' | 'pytorch' | 'keras' | 'onnx';
 
 /**
  * Tensors by the writer's own names, in the writer's order.
