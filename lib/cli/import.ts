@@ -60,9 +60,17 @@ export const command = define({
     const wishes = { ...wishesOf(a), ...given({ padding, bnEps, preprocess }) };
     const checkpoint = await openWeights(a.file, wishes, a.quiet);
     const metadata = importedMetadata(checkpoint);
-    const tensors = a.calibrate === undefined ? checkpoint.tensors : await calibrated(checkpoint, a.calibrate, a.quiet);
+    const images = a.calibrate === undefined ? [] : spread(await imagesIn(a.calibrate), CALIBRATION_IMAGES);
+    const tensors = images.length === 0 ? checkpoint.tensors : await calibrated(checkpoint, images, a.quiet);
     await saveCheckpoint(out, tensors, metadata);
-    const lines = [...(checkpoint.notes ?? []), facts(checkpoint), `saved ${out}: ${tensors.size} tensors`];
+    const measured =
+      images.length === 0 ? [] : [`measured the statistics of its BatchNorms on ${images.length} images`];
+    const lines = [
+      ...(checkpoint.notes ?? []),
+      ...measured,
+      facts(checkpoint),
+      `saved ${out}: ${tensors.size} tensors`,
+    ];
     process.stdout.write(`${lines.join('\n')}\n`);
   },
 });
@@ -80,8 +88,7 @@ function facts({ arch, options, preprocess }: Checkpoint): string {
   return `${arch}: ${classes}, padding ${padding}, BatchNorm eps ${bnEps}, preprocess ${JSON.stringify(preprocess)}`;
 }
 
-async function calibrated(checkpoint: Checkpoint, images: string, quiet: boolean): Promise<Checkpoint['tensors']> {
-  const files = spread(await imagesIn(images), CALIBRATION_IMAGES);
+async function calibrated(checkpoint: Checkpoint, files: string[], quiet: boolean): Promise<Checkpoint['tensors']> {
   const progress = new Progress();
   const since = performance.now();
   using store = await storeOf(files, checkpoint.preprocess!.size);

@@ -115,6 +115,7 @@ describe('--calibrate', () => {
     const args = ['import', at('weights.safetensors'), '-o', 'measured.safetensors', '--calibrate', at('photos')];
     const { status, stdout } = run(...args);
     expect(status).toBe(0);
+    expect(stdout).toContain('measured the statistics of its BatchNorms on 16 images\n');
     expect(stdout).toContain('saved measured.safetensors: 314 tensors');
     const original = await readSafetensors(at('weights.safetensors'));
     const { tensors } = await readSafetensors(at('here/measured.safetensors'));
