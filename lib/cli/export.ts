@@ -2,13 +2,14 @@
 // export/.
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { UsageError } from '../errors.js';
+import { DataError, shown, UsageError } from '../errors.js';
 import { exportOnnx } from '../export/onnx-file.js';
 import { LIBRARIES } from '../export/foreign-models.js';
 import { parityText, type Parity } from '../export/parity.js';
 import { exportSafetensors } from '../export/safetensors-file.js';
 import { exportTorchScript } from '../export/torchscript-file.js';
 import type { ExportOptions } from '../export/tried.js';
+import { architectureOf } from '../models/registry.js';
 import { completeCheckpoint, loadCheckpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
 import { choice, dashed, flag, optionalPath, path as pathOperand, type Values } from './options.js';
@@ -82,6 +83,19 @@ function refuseOthers(given: Given): void {
     throw new UsageError(`--dtype: expected ${dtypes.join(' or ')} for --format ${given.format}, got ${given.dtype}`);
 }
 
+/** Of one of the package's networks: a file has the numbers of any other, not its graph. */
+async function read(from: string): Promise<CompleteCheckpoint> {
+  const checkpoint = await loadCheckpoint(from);
+  const { arch, file } = checkpoint;
+  if (arch !== undefined && !architectureOf(arch))
+    throw new DataError(
+      `${file} holds a network of your own, ${shown(arch)}: a program that has it exports it, with ` +
+        'exportOnnx(completeCheckpoint(await loadCheckpoint(file), { model }), out), or exportTorchScript',
+      [file],
+    );
+  return completeCheckpoint(checkpoint);
+}
+
 export const command = define({
   usage: 'export <checkpoint>',
   describe: 'write a checkpoint for other programs, once their runtime has given the same answers with it',
@@ -91,7 +105,7 @@ export const command = define({
     refuseOthers(a);
     if (a.raw && a.resize)
       throw new UsageError('--raw and --resize exclude each other: raw input has the size of the model');
-    const checkpoint = completeCheckpoint(await loadCheckpoint(a.checkpoint));
+    const checkpoint = await read(a.checkpoint);
     const { extension, write } = FORMATS[a.format];
     const { dir, name } = path.parse(checkpoint.file);
     const file = a.o ?? path.join(dir, name + extension(a));

@@ -18,15 +18,16 @@ export class Reference {
     private readonly program: Program,
   ) {}
 
-  static async of(checkpoint: CompleteCheckpoint): Promise<Reference> {
+  /** @param fuse false: its ops one by one, which takes sums in another order */
+  static async of(checkpoint: CompleteCheckpoint, fuse = true): Promise<Reference> {
     const weights = await onEngine(checkpoint, { device: 'cpu' });
     const { size } = checkpoint.preprocess;
     const logits = evaluating(checkpoint.model, (m) => m.call(input('image', [-1, 3, size, size])));
-    return new Reference(checkpoint, weights, compile({ logits, probabilities: softmax(logits) }, { weights }));
+    return new Reference(checkpoint, weights, compile({ logits, probabilities: softmax(logits) }, { weights, fuse }));
   }
 
-  /** [pictures, classes] of pictures [size, size, 3]. */
-  async answers(pictures: readonly Uint8Array[], compared: Compared): Promise<Float32Array> {
+  /** Both [pictures, classes], of pictures [size, size, 3]. */
+  async answers(pictures: readonly Uint8Array[]): Promise<Record<Compared, Float32Array>> {
     const { size } = this.checkpoint.preprocess;
     const store = new ImageStore({ count: pictures.length, height: size, width: size, channels: 3 });
     try {
@@ -35,9 +36,10 @@ export class Reference {
         order: Int32Array.from(pictures.keys()),
         batchSize: pictures.length,
         bind: { image: { images: store, ...pixelScaling(this.checkpoint.preprocess) } },
-        rows: [compared],
+        rows: ['logits', 'probabilities'],
       });
-      return rows[compared]!.data as Float32Array;
+      const of = (name: Compared): Float32Array => rows[name]!.data as Float32Array;
+      return { logits: of('logits'), probabilities: of('probabilities') };
     } finally {
       store.dispose();
     }

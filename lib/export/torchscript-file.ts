@@ -35,9 +35,10 @@ export async function exportTorchScript(
   file: string,
   options: TorchScriptOptions & ExportOptions = {},
 ): Promise<Parity> {
-  const bytes = await toTorchScript(checkpoint, options);
-  const runner = torchScriptRunner(bytes, checkpoint, options.raw ?? false);
-  return writeTried(checkpoint, file, { bytes, runner, demand: DEMANDS.fp32 }, options);
+  return writeTried(checkpoint, file, options, async () => {
+    const bytes = await toTorchScript(checkpoint, options);
+    return { bytes, runner: torchScriptRunner(bytes, checkpoint, options.raw ?? false), demand: DEMANDS.fp32 };
+  });
 }
 
 function torchScriptRunner(bytes: Uint8Array, { preprocess }: CompleteCheckpoint, raw: boolean): Runner {

@@ -1,5 +1,8 @@
 // An export on disk: tried beside its checkpoint, and only then put in its place. Knows no format.
 import { createHash } from 'node:crypto';
+import { access, constants } from 'node:fs/promises';
+import path from 'node:path';
+import { DataError } from '../errors.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { writeWhole } from '../weights/formats/whole-file.js';
 import { compare, demandParity, type Demand, type Parity, type Runner } from './parity.js';
@@ -23,16 +26,22 @@ export interface Trial {
 
 /**
  * Writes an export that agrees with its checkpoint, and what was compared, as `<file>.parity.json`.
- * @throws ParityError when it does not agree: nothing is written
+ * @param make the export; called when there are pictures to try it on and a folder to put it in
+ * @throws ParityError when it does not agree: nothing is written; DataError where there are no pictures, or no such folder
  */
 export async function writeTried(
   checkpoint: CompleteCheckpoint,
   file: string,
-  { bytes, runner, demand, notes }: Trial,
   { images }: ExportOptions,
+  make: () => Trial | Promise<Trial>,
 ): Promise<Parity> {
+  const folder = path.dirname(file);
+  await access(folder, constants.W_OK).catch((cause: Error) => {
+    throw new DataError(`cannot write ${file}: ${cause.message}`, [file], { cause });
+  });
+  const samples = await samplesFor(checkpoint.file, images);
+  const { bytes, runner, demand, notes } = await make();
   try {
-    const samples = await samplesFor(checkpoint.file, images);
     const parity = { ...(await compare(checkpoint, runner, samples, demand)), ...(notes && { notes }) };
     demandParity(parity);
     await writeWhole(file, [bytes]);

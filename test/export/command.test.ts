@@ -3,9 +3,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { readSafetensors, writeSafetensors, type Parity } from 'mnv2-torch';
+import { ScriptModule } from '../../dist/export/script-module.js';
 import { cli } from '../support/cli.ts';
 import { exportCheckpoint } from '../support/export-checkpoint.ts';
 import { imageFolder } from '../support/image-folder.ts';
+import { pictures } from '../support/own-checkpoint.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('export');
@@ -77,11 +79,34 @@ test('without ONNX Runtime nothing is written, and it is said what to install', 
   expect(fs.existsSync(at('none.onnx'))).toBe(false);
 });
 
+test('torchscript: beside the checkpoint, tried by libtorch', async () => {
+  const { status, stdout, stderr } = cli(['export', at('v2.safetensors'), '--format', 'torchscript']);
+  expect([status, stderr]).toEqual([0, '']);
+  expect(stdout).toMatch(/v2\.pt: \d+\.\d MB\nlibtorch .* on 16 pictures of noise .*: probabilities differ by up to/);
+  expect(comparison(at('v2.pt')).agrees).toBe(true);
+  using script = new ScriptModule(fs.readFileSync(at('v2.pt')));
+  const { data, shape } = await script.run(pictures(1, 32));
+  expect(shape).toEqual([1, 5]);
+  expect((data as Float32Array).reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+});
+
+test('safetensors: says which model loads it', () => {
+  const words = ['--format', 'safetensors', '--names', 'timm', '--dtype', 'bf16'];
+  const { status, stdout } = cli(['export', at('v2.safetensors'), ...words]);
+  expect(status).toBe(0);
+  expect(stdout).toContain("loads strictly into timm.create_model('mobilenetv2_035', num_classes=5)");
+  expect(fs.statSync(at('v2.timm.safetensors')).size).toBeLessThan(0.6 * fs.statSync(at('v2.safetensors')).size);
+});
+
 test.each([
   [['--raw', '--resize'], 2, /--raw and --resize exclude each other/],
   [['-o', '@v2.safetensors'], 2, /this is the checkpoint itself/],
   [['--images', '@v2.safetensors'], 4, /v2\.safetensors: /],
-  [['-o', '@no/folder.onnx'], 4, /cannot write .*folder\.onnx/],
+  [['-o', '@no/folder.onnx'], 4, /cannot write .*folder\.onnx: ENOENT/],
+  [['--format', 'torchscript', '--dtype', 'fp16'], 2, /--dtype: expected fp32 for --format torchscript, got fp16/],
+  [['--format', 'onnx', '--dtype', 'bf16'], 2, /--dtype: expected fp32 or fp16 for --format onnx, got bf16/],
+  [['--format', 'onnx', '--names', 'timm'], 2, /--names is for --format safetensors, not for onnx/],
+  [['--format', 'safetensors', '--raw'], 2, /--raw is for --format onnx or torchscript, not for safetensors/],
 ] as const)('%j is refused', (words, code, message) => {
   const before = fs.readdirSync(at());
   const { status, stderr } = cli(['export', at('v2.safetensors'), ...words.map((w) => w.replace(/^@/, at('/')))]);

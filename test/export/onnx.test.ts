@@ -4,9 +4,7 @@ import fs from 'node:fs';
 import { createHash } from 'node:crypto';
 import { ARCHITECTURES, exportOnnx, type CompleteCheckpoint, type OnnxOptions, type Parity } from 'mnv2-torch';
 import { toOnnx } from '../../dist/export/onnx.js';
-import { loadOnnxRuntime, onnxRunner } from '../../dist/export/onnx-runtime.js';
-import { compare, demandParity, DEMANDS } from '../../dist/export/parity.js';
-import { samplesFor } from '../../dist/export/samples.js';
+import { loadOnnxRuntime } from '../../dist/export/onnx-runtime.js';
 import { native } from '../../dist/native/load.js';
 import { decodeOnnx, type OnnxGraph } from '../../dist/weights/formats/onnx-proto.js';
 import { exportCheckpoint } from '../support/export-checkpoint.ts';
@@ -112,14 +110,21 @@ const VARIANTS: [string, OnnxOptions, number][] = [
   ['half precision, BatchNorm kept, raw', { dtype: 'fp16', fold: false, raw: true }, 5e-2],
 ];
 
-describe.each(ARCHITECTURES)('%s answers as its checkpoint', (arch) => {
-  let own: CompleteCheckpoint;
+/** What is written of a network's ops hangs on folding and type; preprocessing is the same before any network. */
+const CASES = ARCHITECTURES.flatMap((arch) =>
+  VARIANTS.filter((_, i) => arch === 'mobilenet_v2' || i === 0 || i === VARIANTS.length - 1).map(
+    ([name, ...rest]) => [`${arch}, ${name}`, arch, ...rest] as const,
+  ),
+);
+describe('answers as its checkpoint', () => {
+  const made = new Map<string, CompleteCheckpoint>();
   beforeAll(async () => {
-    own = await exportCheckpoint(at(`${arch}.safetensors`), { arch });
+    for (const arch of ARCHITECTURES)
+      made.set(arch, await exportCheckpoint(at(`${arch}.safetensors`), { arch, widthMult: 0.25 }));
   });
-  test.each(VARIANTS)('%s', async (name, options, apart) => {
-    const file = at(`${arch} ${name}.onnx`);
-    const parity = await exportOnnx(own, file, options);
+  test.each(CASES)('%s', async (name, arch, options, apart) => {
+    const file = at(`${name}.onnx`);
+    const parity = await exportOnnx(made.get(arch)!, file, options);
     expect(parity).toMatchObject({ agrees: true, images: { from: 'noise' }, top1: { agree: 16, of: 16 } });
     expect(parity.compared).toBe(options.raw ? 'logits' : 'probabilities');
     expect(parity.largestDifference).toBeLessThan(apart);
@@ -127,26 +132,6 @@ describe.each(ARCHITECTURES)('%s answers as its checkpoint', (arch) => {
     expect(beside.sha256).toBe(createHash('sha256').update(fs.readFileSync(file)).digest('hex'));
     expect(beside.largestDifference).toBe(parity.largestDifference);
   });
-});
-
-test('a thousand classes', async () => {
-  const many = await exportCheckpoint(at('many.safetensors'), { classes: 1000 });
-  expect(await exportOnnx(many, at('many.onnx'))).toMatchObject({ agrees: true });
-});
-
-test('another file’s answers are no agreement', async () => {
-  const tensors = new Map(checkpoint.tensors);
-  const { data, ...rest } = tensors.get('features.1.conv.0.0.weight')!;
-  tensors.set('features.1.conv.0.0.weight', {
-    ...rest,
-    data: Float32Array.from(data as Float32Array, (w) => w * 1.1),
-  });
-  const runner = await onnxRunner(await loadOnnxRuntime(), toOnnx({ ...checkpoint, tensors }), checkpoint, 'images');
-  const parity = await compare(checkpoint, runner, await samplesFor(checkpoint.file), DEMANDS.fp32);
-  await runner.dispose();
-  expect(parity.agrees).toBe(false);
-  expect(parity.largestDifference).toBeGreaterThan(1e-4);
-  expect(() => demandParity(parity)).toThrow(expect.objectContaining({ code: 'PARITY', exitCode: 6 }));
 });
 
 test('without a runtime the error says what to install', async () => {

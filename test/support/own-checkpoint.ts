@@ -11,7 +11,7 @@ import {
   type Tensor,
   type TensorData,
 } from 'mnv2-torch';
-import { wave } from './networks.ts';
+import { planes, wave } from './networks.ts';
 
 /** A network that is one function of its image. */
 export class Only extends Module {
@@ -57,15 +57,7 @@ export const pictures = (n: number, size: number): TensorData =>
     [n, size, size, 3],
   );
 /** What x/127.5-1 makes of them, [n, 3, size, size]. */
-export function scaled({ data, shape }: TensorData): TensorData {
-  const [n, size] = [shape[0]!, shape[1]!];
-  const out = new Float32Array(n * 3 * size * size);
-  for (let i = 0; i < out.length; i++) {
-    const [image, c, pixel] = [Math.floor(i / (3 * size * size)), Math.floor(i / (size * size)) % 3, i % (size * size)];
-    out[i] = Number(data[(image * size * size + pixel) * 3 + c]) / 127.5 - 1;
-  }
-  return tensorData(out, [n, 3, size, size]);
-}
+export const scaled = (of: TensorData): TensorData => planes(of, { size: of.shape[1]!, scale: 'x/127.5-1' });
 /** Probabilities of logits [n, classes]. */
 export function probabilities({ data, shape }: TensorData): Float32Array {
   const k = shape[1]!;

@@ -26,7 +26,9 @@ export function floatToHalf(value: number): number {
 
 /** Each as its nearest half. */
 export function floatsToHalves(values: ArrayLike<number>): Uint16Array {
-  return Uint16Array.from(values, floatToHalf);
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < halves.length; i++) halves[i] = floatToHalf(values[i]!);
+  return halves;
 }
 
 /** The value of a half-precision number (IEEE 754 binary16), given its bits. */
@@ -53,8 +55,12 @@ export function brainsToFloats(bits: Uint16Array): Float32Array {
 /** Each as its nearest bfloat16, ties to even: the upper half of the single-precision number. */
 export function floatsToBrains(values: Float32Array): Uint16Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(words, (word) =>
+  const brains = new Uint16Array(words.length);
+  for (let i = 0; i < brains.length; i++) {
+    const word = words[i]!;
     // No number: rounding could make an infinity of it.
-    (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16,
-  );
+    const special = (word & 0x7fffffff) > 0x7f800000;
+    brains[i] = special ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return brains;
 }
