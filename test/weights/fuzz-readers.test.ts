@@ -1,19 +1,21 @@
 // Thousands of broken files of each format: each is read, or refused as data in one line; nothing hangs or is kept.
 // `npm run fuzz` makes ten times as many.
-import fs from 'node:fs';
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import { DataError, readWeightFile } from 'mnv2-torch';
+import { DataError } from 'mnv2-torch';
 import { Random } from '../../dist/random.js';
+import { readHdf5 } from '../../dist/weights/formats/hdf5.js';
+import { weightsOf } from '../../dist/weights/formats/keras.js';
+import { inMemory } from '../../dist/weights/formats/open-file.js';
+import { readWeights } from '../../dist/weights/formats/read.js';
 import { laidOut } from '../support/checkpoint.ts';
+import { array, hdf5, writeLegacy, writeNumbered } from '../support/keras-file.ts';
 import { times } from '../support/long.ts';
-import { temporaryFolder } from '../support/temporary.ts';
 import { floats, p, tensor, torchStream } from '../support/torch-file.ts';
 import { watchdog } from '../support/watchdog.ts';
 import { zipped } from '../support/zip.ts';
 
 const MUTATIONS = times(2000, 20_000);
-const at = temporaryFolder('fuzz');
 
 const state = (stream: boolean): Buffer => {
   const pieces = { stream, count: 6, shape: [2, 3], strides: [3, 1] };
@@ -27,10 +29,17 @@ const SIX = floats(1, 2, 3, 4, 5, 6);
 /** Without checksums, which would refuse most mutations before a reader sees them. */
 const member = (name: string, bytes: Buffer, deflate = false) => ({ name, bytes, deflate, states: { crc: 0 } });
 
-/** A small whole file of each format, and what its fuzz is called. */
-const WHOLE: [string, () => Buffer | Promise<Buffer>][] = [
+/**
+ * As `readWeights` does, but the HDF5 library is given up sooner where it does not come to an end: some heaps of texts
+ * send it round for ever.
+ */
+const readKeras: typeof readWeights = async ({ path, start }) => weightsOf(await readHdf5(start, path, 250), path);
+
+/** A small whole file of each format, how it is read, and what its fuzz is called. */
+const WHOLE: [string, typeof readWeights, () => Buffer][] = [
   [
     'safetensors',
+    readWeights,
     () => {
       const entry = (dtype: string, from: number, to: number) => ({ dtype, shape: [2, 3], data_offsets: [from, to] });
       const header = { __metadata__: { arch: 'x' }, w: entry('F32', 0, 24), h: entry('BF16', 24, 36) };
@@ -39,6 +48,7 @@ const WHOLE: [string, () => Buffer | Promise<Buffer>][] = [
   ],
   [
     'a PyTorch archive',
+    readWeights,
     () =>
       zipped([
         member('a/data.pkl', state(false)),
@@ -49,11 +59,22 @@ const WHOLE: [string, () => Buffer | Promise<Buffer>][] = [
   ],
   [
     'a PyTorch stream',
+    readWeights,
     () =>
       torchStream(state(true), [
         ['0', 6, SIX],
         ['1', 4, SIX.subarray(0, 8)],
       ]),
+  ],
+  [
+    'a Keras file of the legacy layout',
+    readKeras,
+    () => hdf5((root) => writeLegacy(root, { a: { kernel: array([1, 1, 2, 3]), bias: array([3]) } }, { fixed: true })),
+  ],
+  [
+    "a file of Keras 3's layout",
+    readKeras,
+    () => hdf5((root) => writeNumbered(root, { 'layers/dense': { name: 'a', arrays: [array([2, 3]), array([3])] } })),
   ],
 ];
 
@@ -113,10 +134,9 @@ const peak = (): number => process.resourceUsage().maxRSS * 1024;
 
 test.each(WHOLE)(
   `${MUTATIONS} mutations of %s`,
-  async (name, make) => {
-    const whole = await make();
-    fs.writeFileSync(at('whole'), whole);
-    expect((await readWeightFile(at('whole'))).tensors.size).toBeGreaterThan(0);
+  async (name, reader, make) => {
+    const whole = make();
+    expect((await readWeights(inMemory(whole, 'whole'))).tensors.size).toBeGreaterThan(0);
     const wrong: string[] = [];
     const ends = { read: 0, refused: 0 };
     const highest = peak();
@@ -126,9 +146,8 @@ test.each(WHOLE)(
       for (let seed = 0; seed < MUTATIONS; seed++) {
         if (seed === MUTATIONS / 4) before = held();
         dog.at(seed);
-        fs.writeFileSync(at('mutated'), mutated(whole, seed));
         try {
-          const { tensors } = await readWeightFile(at('mutated'));
+          const { tensors } = await reader(inMemory(mutated(whole, seed), 'mutated'));
           for (const { shape, data } of tensors.values()) {
             if (shape.reduce((a, b) => a * b, 1) !== data.length)
               wrong.push(`${seed}: ${shape.join('x')} of ${data.length}`);
@@ -149,7 +168,7 @@ test.each(WHOLE)(
     expect(ends.refused).toBeGreaterThan(MUTATIONS / 3);
     expect(ends.read).toBeGreaterThan(MUTATIONS / 50);
     expect(held() - before).toBeLessThan(16 << 20);
-    expect(peak() - highest).toBeLessThan(512 << 20);
+    expect(peak() - highest).toBeLessThan(256 << 20);
   },
   900_000,
 );

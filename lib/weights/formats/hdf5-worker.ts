@@ -1,7 +1,7 @@
 // The thread that reads HDF5: the library over one file in memory at a time. Owns what of a file is read and what is refused.
 import { parentPort } from 'node:worker_threads';
 import { shown } from '../../errors.js';
-import type { Hdf5, Hdf5Answer, Hdf5Array, Hdf5Question } from './hdf5.js';
+import type { Hdf5, Hdf5Answer, Hdf5Array, Hdf5Question, Ready } from './hdf5.js';
 
 /** Groups in groups; Keras nests a handful. */
 const MOST_LEVELS = 32;
@@ -235,3 +235,4 @@ parentPort!.on('message', (question: Hdf5Question) => {
     arrays.map(({ bytes }) => bytes.buffer),
   );
 });
+parentPort!.postMessage('ready' satisfies Ready);

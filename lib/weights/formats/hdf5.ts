@@ -20,7 +20,8 @@ export interface Hdf5 {
   readonly arrays: Map<string, Hdf5Array>;
 }
 
-/** What the thread is asked and answers. */
+/** What the thread is asked and answers; its first word, once the library is loaded, is `Ready`. */
+export type Ready = 'ready';
 export interface Hdf5Question {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
@@ -31,7 +32,7 @@ export interface Hdf5Answer {
   readonly reusable: boolean;
 }
 
-/** Milliseconds for any file, and for each of its bytes: a hundred times what reading takes. */
+/** Milliseconds for any file, and more for each of its bytes: a hundred times what reading takes. */
 const PATIENCE = 30_000;
 const PATIENCE_PER_BYTE = 1e-3;
 /** Reads after which a thread is replaced: what HDF5 allocates outside of its memory is small, not nothing. */
@@ -39,6 +40,7 @@ const MOST_READS = 1000;
 
 interface Reader {
   readonly worker: Worker;
+  ready: boolean;
   reads: number;
 }
 /** Loading the library takes some 0.3 s: one thread waits for the next file. It keeps no process alive. */
@@ -51,7 +53,7 @@ function startReader(): Reader {
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: 512 },
   });
-  const reader = { worker, reads: 0 };
+  const reader: Reader = { worker, ready: false, reads: 0 };
   worker.on('error', () => undefined); // nobody may be asking it anything
   worker.on('exit', () => {
     if (waiting === reader) waiting = undefined;
@@ -59,23 +61,32 @@ function startReader(): Reader {
   return reader;
 }
 
-/** The thread's answer, or why there is none. */
-function askReader({ worker }: Reader, bytes: Uint8Array): Promise<Hdf5Answer> {
+/** The thread's answer, or why there is none. The patience is with the file: a busy machine loads the library slowly. */
+function askReader(reader: Reader, bytes: Uint8Array, patience: number): Promise<Hdf5Answer> {
+  const { worker } = reader;
   worker.ref();
   return new Promise((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
+    const wait = (longest: number): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => giveUp('the HDF5 library does not come to an end with it'), longest);
+    };
     const end = (answer: Hdf5Answer): void => {
       clearTimeout(timer);
-      worker.off('message', end).off('error', failed).off('exit', exited);
+      worker.off('message', said).off('error', failed).off('exit', exited);
       resolve(answer);
+    };
+    const reading = patience + bytes.length * PATIENCE_PER_BYTE;
+    const said = (message: Hdf5Answer | Ready): void => {
+      if (message !== 'ready') return end(message);
+      reader.ready = true;
+      wait(reading);
     };
     const giveUp = (refused: string): void => end({ refused, reusable: false });
     const failed = (error: Error): void => giveUp(`the HDF5 library broke down (${error.message})`);
     const exited = (): void => giveUp('the HDF5 library broke down');
-    const timer = setTimeout(
-      () => giveUp('the HDF5 library does not come to an end with it'),
-      PATIENCE + bytes.length * PATIENCE_PER_BYTE,
-    );
-    worker.on('message', end).on('error', failed).on('exit', exited);
+    wait(reader.ready ? reading : PATIENCE);
+    worker.on('message', said).on('error', failed).on('exit', exited);
     const copy = new Uint8Array(bytes); // what lies in a larger buffer cannot be handed over alone
     worker.postMessage({ bytes: copy } satisfies Hdf5Question, [copy.buffer]);
   });
@@ -86,12 +97,13 @@ function askReader({ worker }: Reader, bytes: Uint8Array): Promise<Hdf5Answer> {
  * in a thread with bounds on memory and time, which is replaced when the library fails.
  * @param bytes the file, whole
  * @param file what messages call it
+ * @param patience milliseconds
  * @throws DataError for what is broken, and for links and virtual datasets: those lead to other places
  */
-export async function readHdf5(bytes: Uint8Array, file: string): Promise<Hdf5> {
+export async function readHdf5(bytes: Uint8Array, file: string, patience = PATIENCE): Promise<Hdf5> {
   const reader = waiting ?? startReader();
   waiting = undefined;
-  const { found, refused, reusable } = await askReader(reader, bytes);
+  const { found, refused, reusable } = await askReader(reader, bytes, patience);
   if (reusable && ++reader.reads < MOST_READS && !waiting) {
     waiting = reader;
     reader.worker.unref();

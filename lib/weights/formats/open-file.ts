@@ -15,10 +15,22 @@ export interface OpenFile {
   /** its first 64 KiB, or all of it */
   readonly start: Buffer;
   /**
-   * `length` bytes from `position` on, in memory of their own.
+   * `length` bytes from `position` on.
    * @throws DataError where the file ends before
    */
   read(position: number, length: number): Promise<Buffer>;
+}
+
+const endsBefore = (file: string, byte: number): DataError =>
+  new DataError(`cannot read ${file}: it ends before byte ${byte}; is it cut short?`, [file]);
+
+/** Bytes in memory as a file that messages call `name`; what is read of it are views. */
+export function inMemory(bytes: Buffer, name: string): OpenFile {
+  const read = (position: number, length: number): Promise<Buffer> =>
+    position >= 0 && length >= 0 && position + length <= bytes.length
+      ? Promise.resolve(bytes.subarray(position, position + length))
+      : Promise.reject(endsBefore(name, position + length));
+  return { path: name, size: bytes.length, start: bytes.subarray(0, START), read };
 }
 
 /** What it is that is no file. */
@@ -72,11 +84,9 @@ export async function withFile<T>(file: string, use: (opened: OpenFile) => Promi
     const { size } = opened;
     const from = (handle = opened.handle);
     const read = async (position: number, length: number): Promise<Buffer> => {
-      const short = (): DataError =>
-        new DataError(`cannot read ${file}: it ends before byte ${position + length}; is it cut short?`, [file]);
-      if (!(position >= 0 && length >= 0 && position + length <= size)) throw short();
+      if (!(position >= 0 && length >= 0 && position + length <= size)) throw endsBefore(file, position + length);
       const bytes = await readBytes(from, position, length);
-      if (bytes.length < length) throw short(); // it became shorter meanwhile
+      if (bytes.length < length) throw endsBefore(file, position + length); // it became shorter meanwhile
       return bytes;
     };
     return await use({ path: file, size, start: await readBytes(from, 0, Math.min(size, START)), read });

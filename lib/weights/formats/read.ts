@@ -44,10 +44,13 @@ const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS, ONNX];
  * console.log(format, [...tensors.keys()]); // safetensors [ 'w' ]
  */
 export function readWeightFile(file: string): Promise<WeightFile> {
-  return withFile(file, (opened) => {
-    const reader = READERS.find((r) => r.recognises(opened));
-    const foreign = reader || opened.size < 8 ? undefined : foreignFormat(opened.start);
-    if (foreign !== undefined) throw new DataError(`${file} is ${foreign}`, [file]);
-    return (reader ?? SAFETENSORS).read(opened);
-  });
+  return withFile(file, readWeights);
+}
+
+/** The same of a file that is open, or in memory. */
+export async function readWeights(file: OpenFile): Promise<WeightFile> {
+  const reader = READERS.find((r) => r.recognises(file));
+  const foreign = reader || file.size < 8 ? undefined : foreignFormat(file.start);
+  if (foreign !== undefined) throw new DataError(`${file.path} is ${foreign}`, [file.path]);
+  return (reader ?? SAFETENSORS).read(file);
 }

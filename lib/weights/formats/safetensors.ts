@@ -2,7 +2,7 @@
 import { DataError, shown } from '../../errors.js';
 import type { DType, HostArray, TensorData } from '../../native/wire.js';
 import { brainsToFloats, floatsToBrains, floatsToHalves, halvesToFloats } from './half.js';
-import { withFile, type OpenFile } from './open-file.js';
+import { inMemory, withFile, type OpenFile } from './open-file.js';
 import { ELEMENT, parseHeader } from './safetensors-header.js';
 import { writeWhole } from './whole-file.js';
 
@@ -91,9 +91,7 @@ export async function readOpened({ path: file, size, start, read }: OpenFile): P
 
 /** The same of bytes in memory, which messages call `name`. */
 export function decodeSafetensors(bytes: Buffer, name: string): Promise<SafeTensors> {
-  const read = (position: number, length: number): Promise<Buffer> =>
-    Promise.resolve(bytes.subarray(position, position + length));
-  return readOpened({ path: name, size: bytes.length, start: bytes, read });
+  return readOpened(inMemory(bytes, name));
 }
 
 /**
