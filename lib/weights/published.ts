@@ -259,7 +259,7 @@ export function findPublished(
     }
     const near = nearest(name, [IMAGENET_NAME, ...PUBLISHED.map((w) => w.name)]);
     throw new UsageError(
-      `no weights are published as '${name}'${near ? `. Did you mean ${near}?` : ''} 'mnv2-torch weights' lists them all; a file of this name is './${name}'`,
+      `no weights are published as '${name}'${near ? `. Did you mean ${near}?` : ';'} 'mnv2-torch weights' lists them all; a file of this name is './${name}'`,
     );
   }
   const { arch = 'mobilenet_v2', widthMult = 1 } = network;
