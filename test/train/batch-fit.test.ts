@@ -43,7 +43,7 @@ test('a step that does not fit is made of smaller ones, and the training is the 
         ...['-c', `ulimit -v ${limit}; exec "$0" "$@"`, process.execPath, '--input-type=module', '-e', TRAINING],
         ...[at(name), String(batchSize), String(accumulate)],
       ],
-      { encoding: 'utf8', timeout: 100_000, killSignal: 'SIGKILL' },
+      { encoding: 'utf8', timeout: 240_000, killSignal: 'SIGKILL' },
     );
   const tight = train('5000000', 'tight', 256, 1);
   expect(tight).toMatchObject({ status: 0, stderr: '' });
@@ -57,4 +57,4 @@ test('a step that does not fit is made of smaller ones, and the training is the 
     expect(fs.readFileSync(path.join(at('tight'), file)).equals(fs.readFileSync(path.join(at('roomy'), file)))).toBe(
       true,
     );
-});
+}, 500_000);
