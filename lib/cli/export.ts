@@ -26,7 +26,7 @@ const options = {
   }),
   noFold: flag({ describe: 'onnx: keep BatchNorm beside the convolutions' }),
   raw: flag({ describe: 'onnx, torchscript: scaled pixels [N, 3, size, size] to logits, no preprocessing inside' }),
-  resize: flag({ describe: 'onnx: images of any size, resized inside as predict does' }),
+  resize: flag({ describe: 'onnx: images of any size, resized inside within one level of what predict makes of them' }),
   names: choice(LIBRARIES, { describe: 'safetensors: whose model is to load it (default torchvision)' }),
 };
 type Given = Values<typeof options>;

@@ -59,31 +59,34 @@ export function readImages(takes: Takes, preprocess: Preprocess, graph: GraphBui
   value = graph.node('Transpose', [value], { perm: [0, 3, 1, 2] });
   const { scale, shift } = pixelScaling(preprocess);
   const perChannel = (values: number[]): string => graph.floats(values, [1, 3, 1, 1], true);
-  value = graph.node('Cast', [value], { to: ONNX_TYPE.float });
+  if (takes === 'images') value = graph.node('Cast', [value], { to: ONNX_TYPE.float });
   value = graph.node('Mul', [value, perChannel(scale)]);
   value = narrow(graph.node('Add', [value, perChannel(shift)]));
   return { port, value };
 }
 
 /**
- * To a square, as `decodeImage` does it: a triangle filter, wider where the picture shrinks. Of bytes, not of floats, which
- * rounds where ours rounds.
+ * To a square, as `decodeImage` resamples: a triangle filter, wider where the picture shrinks. Ours rounds to bytes after
+ * each of its two passes; this computes in floats and rounds once, so the two are never more than a level apart. Of bytes
+ * ONNX Runtime would round twice as well, but some ties the other way each time, which can make two levels.
  */
 function resize(pixels: string, size: number, graph: GraphBuilder): string {
-  return graph.node('Resize', [pixels, '', '', graph.ints([size, size])], {
+  const wide = graph.node('Cast', [pixels], { to: ONNX_TYPE.float });
+  const resized = graph.node('Resize', [wide, '', '', graph.ints([size, size])], {
     mode: { text: 'linear' },
     coordinate_transformation_mode: { text: 'half_pixel' },
     antialias: 1,
     exclude_outside: 1,
     axes: [1, 2],
   });
+  return graph.node('Floor', [graph.node('Add', [resized, graph.floats([0.5], [], true)])]);
 }
 
 /** A model of that alone: `images` of any size -> `resized` [N, size, size, 3]. */
 export function resizeModel(size: number): Uint8Array {
   const graph = new GraphBuilder('fp32');
   const port = pictures(graph.name('images'));
-  const resized = graph.node('Identity', [resize(port.name, size, graph)], {}, 'resized');
+  const resized = graph.node('Cast', [resize(port.name, size, graph)], { to: ONNX_TYPE.uint8 }, 'resized');
   const side = { dimValue: size };
   const output = { name: resized, elemType: ONNX_TYPE.uint8, shape: [N, side, side, { dimValue: 3 }] };
   return encodeOnnx({

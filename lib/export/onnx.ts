@@ -21,7 +21,11 @@ export interface OnnxOptions {
   fold?: boolean;
   /** no preprocessing: `input` float32 [N, 3, size, size], already scaled -> `logits` (default false) */
   raw?: boolean;
-  /** `images` may have any size, the graph resizes them as `predict` does (default false: they have the model's size) */
+  /**
+   * `images` may have any size, the graph resizes them within one level of what `decodeImage` makes of the same pixels
+   * (default false: they have the model's size). JPEG and WebP of twice the model's size and more `decodeImage` shrinks
+   * while it decodes them, where a graph sees them whole: of those a few bytes in a thousand differ by more.
+   */
   resize?: boolean;
   /** 'fp16': weights and arithmetic in half precision; inputs and outputs stay as they are (default 'fp32') */
   dtype?: FloatType;
