@@ -17,6 +17,17 @@ export default tseslint.config(
     },
   },
   {
+    files: ['examples/browser/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['document', 'addEventListener', 'createImageBitmap', 'OffscreenCanvas', 'TextDecoder'].map((name) => [
+          name,
+          'readonly',
+        ]),
+      ),
+    },
+  },
+  {
     languageOptions: {
       globals: {
         process: 'readonly',
