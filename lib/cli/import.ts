@@ -33,7 +33,7 @@ export const command = define({
   usage: 'import <file>',
   describe: 'weights of PyTorch, timm, Keras or ONNX as a checkpoint, told by their content',
   operands: {
-    file: pathOperand({ describe: '.safetensors, .pth, .pt, .h5 or .onnx, or a published name (see weights)' }),
+    file: pathOperand({ describe: '.safetensors, .pth, .pt, .h5, .keras or .onnx, or a published name (see weights)' }),
   },
   options: {
     o: optionalPath({ describe: 'the checkpoint written (default: its name with .safetensors, in this folder)' }),

@@ -37,7 +37,7 @@ export const runSchema = z.strictObject(
     ),
     weights: setting(
       path,
-      "pretrained weights: 'imagenet' or another published name (see weights), a file (.safetensors, .pth, .pt, .h5, .onnx), the folder of a run, or 'none' (default)",
+      "pretrained weights: 'imagenet' or another published name (see weights), a file (.safetensors, .pth, .pt, .h5, .keras, .onnx), the folder of a run, or 'none' (default)",
     ),
     allowPartial: setting(flag(), 'take of the weights what fits, though tensors are missing or too many'),
     dropout: setting(number({ least: 0, below: 1 }), 'probability before the classifier', { default: 0.2 }),

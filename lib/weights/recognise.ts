@@ -5,6 +5,7 @@ import { inHead } from '../models/head.js';
 import type { LayerNames } from '../models/layer-names.js';
 import { resolveOptions } from '../models/options.js';
 import { ARCHITECTURES, architectureOf, createModel, type Arch, type ModelOptions } from '../models/registry.js';
+import { KERAS_ARRAYS, kerasOrder } from './formats/keras-arrays.js';
 import type { WeightFile } from './formats/weight-file.js';
 import { gathered } from './formats/strided.js';
 import { PUBLISHED_PREPROCESS, type Preprocess } from './preprocess.js';
@@ -35,17 +36,6 @@ const LIBRARIES: readonly Library[] = [
   },
 ];
 
-/** Keras' names of arrays, as PyTorch calls them. */
-const ARRAYS: Readonly<Record<string, string>> = {
-  kernel: 'weight',
-  depthwise_kernel: 'weight',
-  bias: 'bias',
-  gamma: 'weight',
-  beta: 'bias',
-  moving_mean: 'running_mean',
-  moving_variance: 'running_var',
-};
-
 /** A tensor of the file: the layer it belongs to there, and PyTorch's name of the array. */
 export interface Found {
   /** as the file has it */
@@ -65,24 +55,16 @@ function permuted({ data, shape, dtype }: TensorData, order: readonly number[]):
   return { data: gathered<HostArray>(data, { offset: 0, shape: to, strides, count: data.length }), shape: to, dtype };
 }
 
-/** Where each of Keras' axes goes: HWIO to OIHW, HWC1 to C1HW, [in, out] to [out, in]. */
-function kerasOrder(array: string, shape: readonly number[]): readonly number[] | undefined {
-  if (array === 'depthwise_kernel' && shape.length === 4) return [2, 3, 0, 1];
-  if (array !== 'kernel') return undefined;
-  return shape.length === 4 ? [3, 2, 0, 1] : shape.length === 2 ? [1, 0] : undefined;
-}
-
 function kerasTensors(file: WeightFile): Found[] | undefined {
   const found: Found[] = [];
   for (const [name, tensor] of file.tensors) {
-    const parts = name.replace(/:\d+$/, '').split('/');
-    const [layer, last] = [parts.at(-2), parts.at(-1)!];
-    const array = ARRAYS[last];
+    const [, layer, last = ''] = /^(.+)\/([^/:]+)(?::\d+)?$/.exec(name) ?? [];
+    const array = KERAS_ARRAYS.get(last);
     if (layer === undefined || array === undefined) {
       if (file.format === 'keras') continue; // an optimizer's, or a layer's that no network of ours has
       return undefined;
     }
-    const depthwise = last === 'kernel' && /depthwise|(^|_)dw(_|$)/.test(layer);
+    const depthwise = last === 'kernel' && /depthwise|(^|_)dw(_|$)/.test(layer.slice(layer.lastIndexOf('/') + 1));
     const order = kerasOrder(depthwise ? 'depthwise_kernel' : last, tensor.shape);
     const shape = order ? order.map((axis) => tensor.shape[axis]!) : tensor.shape;
     found.push({ name, layer, array, shape, tensor: () => (order ? permuted(tensor, order) : tensor) });
@@ -103,12 +85,23 @@ function torchTensors(file: WeightFile): Found[] {
   });
 }
 
-/** Names that published files of Keras have for today's: `mobl5_conv_5_expand`, `bn5_conv_5_bn_expand`. */
-function todaysKeras(layer: string): string {
-  const old = /^(?:mobl|bn)(\d+)_conv_\d+_(bn_)?(expand|depthwise|project)$/.exec(layer);
-  if (!old) return layer;
-  const block = old[1] === '0' ? 'expanded_conv' : `block_${old[1]}`;
-  return `${block}_${old[3]}${old[2] ? '_BN' : ''}`;
+/**
+ * Names of layers in files of Keras' past as today's are: `mobl5_conv_5_expand` and `bn5_conv_5_bn_expand` of V2,
+ * `expanded_conv/depthwise/BatchNorm` and `Conv_1` of V3. Other slashes lead from a model to its layers.
+ */
+function todaysKeras(found: readonly Found[]): Found[] {
+  // V2 has a Conv_1 to this day: what V3 calls so is told by the others.
+  const slashed = found.some((f) => f.layer.endsWith('/BatchNorm'));
+  const renamed = (path: string): string => {
+    const [, v3] = /(?:^|\/)(expanded_conv(?:_\d+)?\/.+|Conv(?:_\d)?(?:\/BatchNorm)?|Logits)$/.exec(path) ?? [];
+    if (slashed && v3 !== undefined) return v3.replace('BatchNorm', 'bn').replaceAll('/', '_').toLowerCase();
+    const layer = path.slice(path.lastIndexOf('/') + 1);
+    const v2 = /^(?:mobl|bn)(\d+)_conv_\d+_(bn_)?(expand|depthwise|project)$/.exec(layer);
+    if (!v2) return layer;
+    const block = v2[1] === '0' ? 'expanded_conv' : `block_${v2[1]}`;
+    return `${block}_${v2[3]}${v2[2] ? '_BN' : ''}`;
+  };
+  return found.map((f) => ({ ...f, layer: renamed(f.layer) }));
 }
 
 /** A prefix that all names have, such as a wrapper's `backbone.`, is none of the network's. */
@@ -180,7 +173,7 @@ export function readings(file: WeightFile, only: Arch | undefined): Reading[] {
   const all = LIBRARIES.flatMap((library) => {
     if (library.name !== 'Keras') return torch.length > 0 ? archs.map((arch) => read(library, arch, torch)) : [];
     if (!keras || keras.length === 0) return [];
-    const named = keras.map((f) => ({ ...f, layer: todaysKeras(f.layer) }));
+    const named = todaysKeras(keras);
     const byName = archs.map((arch) => read(library, arch, named));
     const known = byName.some((r) => r.matched >= rowsOf(r.arch).length / 2);
     return known ? byName : [...byName, ...archs.flatMap((arch) => inOrder(library, arch, keras) ?? [])];

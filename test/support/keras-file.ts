@@ -8,7 +8,7 @@ export interface KerasArray {
   data: Float32Array | Float64Array | Int32Array;
   shape: number[];
 }
-/** Arrays by name, in order; of a layer that is a model, by the names of its layers: `inner/kernel`. */
+/** Arrays by name, in order; of a layer that is a model, by the names of its layers: `inner/kernel`. Names of layers may hold slashes. */
 export type KerasLayers = Record<string, Record<string, KerasArray>>;
 
 /** `count` numbers, no two files' alike by their `seed`. */
@@ -32,6 +32,14 @@ export function hdf5(write: (root: Group) => void): Buffer {
   return bytes;
 }
 
+/** The group of this path, and those on the way to it, made where there are none. */
+function groupAt(group: Group, path: string): Group {
+  let into = group;
+  for (const part of path.split('/'))
+    into = into.keys().includes(part) ? (into.get(part) as Group) : into.create_group(part);
+  return into;
+}
+
 export interface LegacyOptions {
   /** the attributes as bytes of fixed length, as h5py writes numpy's; by default texts of variable length */
   fixed?: boolean;
@@ -53,13 +61,12 @@ export function writeLegacy(group: Group, layers: KerasLayers, options: LegacyOp
   if (parts === 1) texts(group, 'layer_names', names);
   else for (let i = 0; i < parts; i++) texts(group, `layer_names${i}`, names.slice(i * length, (i + 1) * length));
   for (const [layer, arrays] of Object.entries(layers)) {
-    const into = group.create_group(layer);
+    const into = groupAt(group, layer);
     const paths = Object.keys(arrays).map((a) => `${a.includes('/') ? '' : `${layer}/`}${a}${suffix}`);
     texts(into, 'weight_names', paths);
     for (const [i, { data, shape }] of Object.values(arrays).entries()) {
-      const [owner, name] = paths[i]!.split('/') as [string, string];
-      if (!into.keys().includes(owner)) into.create_group(owner);
-      (into.get(owner) as Group).create_dataset({ name, data, shape });
+      const slash = paths[i]!.lastIndexOf('/');
+      groupAt(into, paths[i]!.slice(0, slash)).create_dataset({ name: paths[i]!.slice(slash + 1), data, shape });
     }
   }
 }
@@ -67,9 +74,7 @@ export function writeLegacy(group: Group, layers: KerasLayers, options: LegacyOp
 /** Writes Keras 3's layout: groups by `path` (`layers/conv2d_1`), each with its own name and its arrays in order. */
 export function writeNumbered(root: Group, layers: Record<string, { name?: string; arrays: KerasArray[] }>): void {
   for (const [path, { name, arrays }] of Object.entries(layers)) {
-    let into = root;
-    for (const part of `${path}/vars`.split('/'))
-      into = into.keys().includes(part) ? (into.get(part) as Group) : into.create_group(part);
+    const into = groupAt(root, `${path}/vars`);
     if (name !== undefined) into.create_attribute('name', name, null, 'S');
     for (const [i, { data, shape }] of arrays.entries()) into.create_dataset({ name: String(i), data, shape });
   }

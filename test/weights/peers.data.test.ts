@@ -27,6 +27,7 @@ const NETWORKS = {
   keras: [
     ['MobileNet', 'mobilenet_v1', 'weights.h5'],
     ['MobileNetV2', 'mobilenet_v2', 'h5'],
+    ['MobileNetV2', 'mobilenet_v2', 'keras'],
     ['MobileNetV3Small', 'mobilenet_v3_small', 'weights.h5'],
     ['MobileNetV3Large', 'mobilenet_v3_large', 'weights.h5'],
   ],
@@ -65,7 +66,7 @@ for (const library of ['torchvision', 'timm', 'keras'] as const)
         if (status !== 0) throw new Error(`${python} ${script}:\n${stderr}`);
       }, 240_000);
 
-      test.each(NETWORKS[library])('%s', async (name, arch, ending) => {
+      test.each(NETWORKS[library])('%s (%s, .%s)', async (name, arch, ending) => {
         const saved = at(fileOf(name, ending));
         const { tensors, options, preprocess, ...read } = await loadCheckpoint(saved);
         expect(read.arch).toBe(arch);

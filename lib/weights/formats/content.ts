@@ -11,7 +11,7 @@ export function looksLikeZip({ start }: Pick<OpenFile, 'start'>): boolean {
 }
 
 /** The name of an archive's first member: it says whose the archive is. */
-export const firstMember = (start: Buffer): string =>
+const firstMember = (start: Buffer): string =>
   start.toString('latin1', ZIP_HEADER, ZIP_HEADER + start.readUInt16LE(26));
 
 /** Whether a file begins as an archive of torch.save does, or as a pickle. */
@@ -22,6 +22,11 @@ export function looksLikePytorch(file: OpenFile): boolean {
       firstMember(start),
     );
   return start.length > 8 && start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5;
+}
+
+/** Whether a file begins as an archive of Keras' does. */
+export function looksLikeKeras(file: OpenFile): boolean {
+  return looksLikeZip(file) && /^(metadata\.json|config\.json|model\.weights\.h5)$/.test(firstMember(file.start));
 }
 
 /** Whether a file is HDF5, which is Keras' where weights are expected. */

@@ -1,15 +1,16 @@
 // Weights as Keras saves them: which arrays of an HDF5 file belong to which layer, and what each of them is called.
 import { DataError, shown } from '../../errors.js';
 import type { TensorData } from '../../native/wire.js';
+import { BATCH_NORM, isDepthwise, KERAS_ARRAYS } from './keras-arrays.js';
 import { readHdf5, type Hdf5, type Hdf5Array } from './hdf5.js';
 import type { OpenFile } from './open-file.js';
 import { decodeNumbers } from './safetensors.js';
 import type { WeightFile } from './weight-file.js';
 
-const BATCH_NORM = ['gamma', 'beta', 'moving_mean', 'moving_variance'] as const;
-const ARRAYS: readonly string[] = ['kernel', 'depthwise_kernel', 'bias', ...BATCH_NORM];
 /** `conv2d_2` before `conv2d_10`. */
 const NUMERIC = new Intl.Collator('en', { numeric: true });
+
+type Names = ReadonlyMap<string, string>;
 
 /** One array of one layer. */
 interface Row {
@@ -25,12 +26,13 @@ export async function readKerasHdf5({ path, size, read }: OpenFile): Promise<Wei
 
 /**
  * The weights in an HDF5 file, in either of Keras' layouts.
+ * @param names of layers by their groups, for files of Keras 3's layout that do not say them
  * @throws DataError when it has neither, or contradicts itself
  */
-export function weightsOf(hdf5: Hdf5, file: string): WeightFile {
+export function weightsOf(hdf5: Hdf5, file: string, names: Names = new Map()): WeightFile {
   const bad = (what: string): DataError => new DataError(`${file} is not a usable Keras file: ${what}`, [file]);
   const root = ['', '/model_weights'].find((group) => textsOf(hdf5, group, 'layer_names') !== undefined);
-  const rows = root === undefined ? numberedRows(hdf5) : legacyRows(hdf5, root, bad);
+  const rows = root === undefined ? numberedRows(hdf5, names) : legacyRows(hdf5, root, bad);
   const tensors = new Map<string, TensorData>();
   for (const { layer, array, held } of rows) {
     // Seeds and counters: Keras keeps them beside weights.
@@ -70,8 +72,8 @@ function* legacyRows(hdf5: Hdf5, root: string, bad: (what: string) => DataError)
       const held = hdf5.arrays.get(`${root}/${layer}/${name}`);
       if (!held)
         throw bad(`layer ${shown(layer)} lists ${shown(name)}, which is no array of floating-point numbers in it`);
-      const parts = name.split('/');
-      return { owner: parts.at(-2) ?? layer, array: arrayName(parts.at(-1)!, held), held };
+      const slash = name.lastIndexOf('/'); // names of layers may hold some: expanded_conv/depthwise
+      return { owner: slash < 0 ? layer : name.slice(0, slash), array: arrayName(name.slice(slash + 1), held), held };
     });
     // A layer that is a model holds the arrays of many layers, which only their own names tell apart.
     const nested = new Set(found.map(({ owner }) => owner)).size > 1;
@@ -82,23 +84,15 @@ function* legacyRows(hdf5: Hdf5, root: string, bad: (what: string) => DataError)
 /** `depthwise_kernel_1:0` without what TensorFlow added to make it unique. */
 function arrayName(name: string, held: Hdf5Array): string {
   const [, plain = name] = /^(.*?)(?:_\d+)?(?::\d+)?$/.exec(name) ?? [];
-  const known = ARRAYS.includes(plain) ? plain : name.replace(/:\d+$/, '');
+  const known = KERAS_ARRAYS.has(plain) ? plain : name.replace(/:\d+$/, '');
   return known === 'kernel' && isDepthwise(held.shape) ? 'depthwise_kernel' : known;
-}
-
-/**
- * Keras 3 calls a depthwise kernel `kernel`, as any other. Its shape tells it, (height, width, channels, 1), unless it
- * is 1x1: then it is taken for a convolution to one channel, which has the same shape.
- */
-function isDepthwise(shape: readonly number[]): boolean {
-  return shape.length === 4 && shape[3] === 1 && shape[0]! * shape[1]! > 1;
 }
 
 /**
  * Keras 3's layout: a layer is a group called after its class, `.../conv2d_7`, with its arrays numbered in `vars`, whose
  * attribute `name` is the layer's own. Models in models are groups in groups.
  */
-function* numberedRows(hdf5: Hdf5): Generator<Row> {
+function* numberedRows(hdf5: Hdf5, names: Names): Generator<Row> {
   const layers = new Map<string, { index: number; held: Hdf5Array }[]>();
   for (const [path, held] of hdf5.arrays) {
     const [, group, index] = /^(.*)\/vars\/(\d+)$/.exec(path) ?? [];
@@ -108,13 +102,13 @@ function* numberedRows(hdf5: Hdf5): Generator<Row> {
   }
   for (const group of [...layers.keys()].sort((a, b) => NUMERIC.compare(a, b))) {
     const called = group.slice(group.lastIndexOf('/') + 1);
-    const layer = hdf5.attributes.get(`${group}/vars`)?.get('name')?.[0] || called;
+    const layer = hdf5.attributes.get(`${group}/vars`)?.get('name')?.[0] || names.get(group) || called;
     const held = layers.get(group)!.sort((a, b) => a.index - b.index);
-    const names = numberedNames(
+    const arrays = numberedNames(
       called,
       held.map((h) => h.held.shape),
     );
-    for (const [i, one] of held.entries()) yield { layer, array: names[i] ?? String(one.index), held: one.held };
+    for (const [i, one] of held.entries()) yield { layer, array: arrays[i] ?? String(one.index), held: one.held };
   }
 }
 

@@ -1,7 +1,5 @@
 // Reads a file of weights of any known format, told by its content, whatever it is called.
-import { DataError } from '../../errors.js';
-import { looksLikeHdf5, looksLikeOnnx, looksLikePytorch } from './content.js';
-import { foreignFormat } from './foreign.js';
+import { looksLikeHdf5, looksLikeKeras, looksLikeOnnx, looksLikePytorch } from './content.js';
 import { withFile, type OpenFile } from './open-file.js';
 import { looksLikeSafetensors, readOpened } from './safetensors.js';
 import type { WeightFile } from './weight-file.js';
@@ -22,6 +20,10 @@ const PYTORCH: Reader = {
   read: async (file) => (await import('./pytorch.js')).readPytorch(file),
 };
 const KERAS: Reader = {
+  recognises: looksLikeKeras,
+  read: async (file) => (await import('./keras-archive.js')).readKerasArchive(file),
+};
+const KERAS_HDF5: Reader = {
   recognises: looksLikeHdf5,
   read: async (file) => (await import('./keras.js')).readKerasHdf5(file),
 };
@@ -29,7 +31,7 @@ const ONNX: Reader = {
   recognises: looksLikeOnnx,
   read: async (file) => (await import('./onnx.js')).readOnnx(file),
 };
-const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS, ONNX];
+const READERS: readonly Reader[] = [SAFETENSORS, PYTORCH, KERAS, KERAS_HDF5, ONNX];
 
 /**
  * The tensors of a file, by the names and with the axes of whoever wrote it. Nothing in a file is ever executed, and no
@@ -48,9 +50,7 @@ export function readWeightFile(file: string): Promise<WeightFile> {
 }
 
 /** The same of a file that is open, or in memory. */
-export async function readWeights(file: OpenFile): Promise<WeightFile> {
-  const reader = READERS.find((r) => r.recognises(file));
-  const foreign = reader || file.size < 8 ? undefined : foreignFormat(file.start);
-  if (foreign !== undefined) throw new DataError(`${file.path} is ${foreign}`, [file.path]);
-  return (reader ?? SAFETENSORS).read(file);
+export function readWeights(file: OpenFile): Promise<WeightFile> {
+  // What is of no known format is refused as what a checkpoint of ours would be.
+  return (READERS.find((r) => r.recognises(file)) ?? SAFETENSORS).read(file);
 }
