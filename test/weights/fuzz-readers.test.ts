@@ -72,6 +72,22 @@ const WHOLE: [string, typeof readWeights, () => Buffer][] = [
     () => hdf5((root) => writeLegacy(root, { a: { kernel: array([1, 1, 2, 3]), bias: array([3]) } }, { fixed: true })),
   ],
   [
+    'an archive of Keras 3',
+    readWeights,
+    () => {
+      const config = { config: { layers: [{ class_name: 'Dense', config: { name: 'a' } }] } };
+      const dense = { arrays: [array([2, 3]), array([3])] };
+      return zipped([
+        member('config.json', Buffer.from(JSON.stringify(config)), true),
+        member(
+          'model.weights.h5',
+          hdf5((root) => writeNumbered(root, { 'layers/dense': dense })),
+          true,
+        ),
+      ]);
+    },
+  ],
+  [
     "a file of Keras 3's layout",
     readKeras,
     () => hdf5((root) => writeNumbered(root, { 'layers/dense': { name: 'a', arrays: [array([2, 3]), array([3])] } })),

@@ -44,8 +44,8 @@ const NAME = '/weights';
 // Of all that is there to be opened, nothing but the file is left.
 for (const device of FS.readdir('/dev')) if (FS.isChrdev(FS.lstat(`/dev/${device}`).mode)) FS.unlink(`/dev/${device}`);
 open('/none'); // the library sets itself up at the first call
-/** The library's memory before any file: put back after each, so that none leaves anything behind. */
-const clean = library.HEAPU8.slice();
+/** The library's memory before any file: put back after each, so that none leaves anything behind. The most is zeros. */
+const clean = library.HEAPU8.slice(0, endOf(library.HEAPU8));
 const { memory } = made!;
 const stack = made!.emscripten_stack_get_current();
 // It grows on demand: told that there is no more, the library says so and goes on.
@@ -57,7 +57,14 @@ memory.grow = (pages) => {
   return grow(pages);
 };
 /** Memory of the library's own, beside what the file takes. */
-const OWN = clean.length + (32 << 20);
+const OWN = library.HEAPU8.length + (32 << 20);
+
+/** Behind the last byte that is not zero. */
+function endOf(bytes: Uint8Array): number {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return end;
+}
 
 /** What a call gives, unless the library complains meanwhile. */
 function ask<T>(what: string, call: () => T): T {
