@@ -1,12 +1,14 @@
 // A file that is being downloaded, beside the place it will appear in. Owns names and hand-over: one process at a time
 // writes a partial file, and one left behind by a process that ended or gave up is taken on by the next.
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { isRunning, processMark } from '../cache/live-process.js';
 
 /** In place of a process' mark: nobody writes it. */
 const LEFT = 'left';
+/** Files of processes that cannot be asked after (another container's) are taken on when untouched for so long. */
+const ABANDONED_MS = 24 * 3600 * 1000;
 
 export class PartialFile {
   private constructor(
@@ -27,7 +29,7 @@ export class PartialFile {
     for (const name of await readdir(dir)) {
       const [, owner, key] = partsOf(path.basename(target), name) ?? [];
       if (owner === undefined || key === undefined) continue;
-      if (owner !== LEFT && (await isRunning(owner)) !== false) continue;
+      if (owner !== LEFT && (await isAtWork(owner, path.join(dir, name)))) continue;
       const own = nameOf(target, mark, key);
       // Whoever renames it first has it.
       const taken = await rename(path.join(dir, name), own).then(
@@ -85,6 +87,17 @@ export class PartialFile {
     await rm(this.path, { force: true });
     await rm(validatorOf(this.target, this.key), { force: true });
   }
+}
+
+/** Whether a process still writes a file, as far as can be told; nobody writes one that is gone. */
+async function isAtWork(owner: string, file: string): Promise<boolean> {
+  const running = await isRunning(owner);
+  if (running !== undefined) return running;
+  const touched = await stat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+  return Date.now() - touched < ABANDONED_MS;
 }
 
 const nameOf = (target: string, owner: string, key: string): string => `${target}.${owner}.${key}.part`;

@@ -185,6 +185,23 @@ describe('a file that breaks off', () => {
     expect(server.asked).toEqual([`GET /weights.pth from ${HALF}`, 'GET /weights.pth']);
   });
 
+  test('of another container: taken on when nobody touched it for a day', async () => {
+    const left = path.join(cache, 'sub', 'weights.pth.12-345-0123456789ab.00c0ffee.part');
+    fs.mkdirSync(path.dirname(left));
+    fs.writeFileSync(left, FILE.subarray(0, HALF));
+    fs.writeFileSync(path.join(cache, 'sub', 'weights.pth.00c0ffee.version'), '"v1"');
+    server.script(serves(FILE));
+    await get();
+    expect(server.asked).toEqual(['GET /weights.pth']);
+    expect(fs.existsSync(left)).toBe(true);
+    const twoDaysAgo = Date.now() / 1000 - 2 * 86_400;
+    fs.utimesSync(left, twoDaysAgo, twoDaysAgo);
+    server.script(serves(FILE));
+    await get();
+    expectWhole();
+    expect(server.asked).toEqual([`GET /weights.pth from ${HALF}`]);
+  });
+
   test('with a signal: what came of it stays', async () => {
     server.script(serves(FILE, { stallsAfter: HALF }));
     const stop = new AbortController();
