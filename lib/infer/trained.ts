@@ -2,7 +2,7 @@
 // its weights on an engine.
 import { UsageError } from '../errors.js';
 import { Engine, type EngineOptions } from '../engine/engine.js';
-import { Weights } from '../engine/weights.js';
+import { Weights, type WeightSource } from '../engine/weights.js';
 import type { MobileNet } from '../models/classifier-network.js';
 import { createModel } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
@@ -32,7 +32,7 @@ export async function onEngine(trained: Trained, options: EngineOptions): Promis
   const { model } = trained;
   const engine = new Engine(options);
   try {
-    const weights = await Weights.init(model, { engine });
+    const weights = await Weights.init(unset(model), { engine });
     if ('tensors' in trained) {
       await loadWeights(weights, model, trained.tensors, { strict: true, source: trained.file });
     } else {
@@ -44,6 +44,16 @@ export async function onEngine(trained: Trained, options: EngineOptions): Promis
     throw error;
   }
 }
+
+/** A model whose first values are zeros: to draw millions that are overwritten at once takes longer than a prediction. */
+const unset = (model: Module): WeightSource => ({
+  state: () =>
+    [...model.namedParameters()].map(([name, { shape, dtype }]) => {
+      const count = shape.reduce((a, b) => a * b, 1);
+      const data = dtype === 'int64' ? new BigInt64Array(count) : new Float32Array(count);
+      return { name, data, shape: [...shape], dtype };
+    }),
+});
 
 /**
  * One of the package's networks with a checkpoint's weights, with or without a classifier, on an engine of its own.

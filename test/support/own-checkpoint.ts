@@ -43,8 +43,7 @@ export const complete = async (file: string): Promise<CompleteCheckpoint> =>
 
 /** What the checkpoint's own network makes of scaled images [N, C, H, W], op by op. */
 export async function logitsOf({ model, tensors }: CompleteCheckpoint, images: TensorData): Promise<TensorData> {
-  using weights = await Weights.init(model);
-  await weights.set([...tensors].map(([name, t]) => ({ name, ...t })));
+  using weights = await Weights.init({ state: () => [...tensors].map(([name, t]) => ({ name, ...t })) });
   const y = model.eval().call(input('image', [-1, ...images.shape.slice(1)]));
   using program = compile({ y }, { weights, fuse: false });
   return (await program.run({ image: images })).y!;
