@@ -6,8 +6,11 @@ import { DataError } from 'mnv2-torch';
 import { Random } from '../../dist/random.js';
 import { readHdf5 } from '../../dist/weights/formats/hdf5.js';
 import { weightsOf } from '../../dist/weights/formats/keras.js';
+import type { OnnxFile } from '../../dist/weights/formats/onnx.js';
+import { encodeOnnx } from '../../dist/weights/formats/onnx-proto.js';
 import { inMemory } from '../../dist/weights/formats/open-file.js';
 import { readWeights } from '../../dist/weights/formats/read.js';
+import { layersOf } from '../../dist/weights/onnx-layers.js';
 import { laidOut } from '../support/checkpoint.ts';
 import { array, hdf5, writeLegacy, writeNumbered } from '../support/keras-file.ts';
 import { times } from '../support/long.ts';
@@ -33,7 +36,14 @@ const member = (name: string, bytes: Buffer, deflate = false) => ({ name, bytes,
  * As `readWeights` does, but the HDF5 library is given up sooner where it does not come to an end: some heaps of texts
  * send it round for ever.
  */
-const readKeras: typeof readWeights = async ({ path, start }) => weightsOf(await readHdf5(start, path, 250), path);
+const readKeras: typeof readWeights = async ({ path, start }) => weightsOf(await readHdf5(start, path, 1000), path);
+
+/** The graph is walked as well, which reads constants and attributes. */
+const readOnnx: typeof readWeights = async (file) => {
+  const found = await readWeights(file);
+  if (found.format === 'onnx') layersOf(found as OnnxFile, file.path);
+  return found;
+};
 
 /** A small whole file of each format, how it is read, and what its fuzz is called. */
 const WHOLE: [string, typeof readWeights, () => Buffer][] = [
@@ -85,6 +95,45 @@ const WHOLE: [string, typeof readWeights, () => Buffer][] = [
           true,
         ),
       ]);
+    },
+  ],
+  [
+    'an ONNX model',
+    readOnnx,
+    () => {
+      const value = (name: string, dims: number[], values: Buffer) => ({ name, dims, dataType: 1, rawData: values });
+      const ints = (name: string, ...list: number[]) => ({ name, type: 7, ints: list });
+      return Buffer.from(
+        encodeOnnx({
+          irVersion: 8,
+          producerName: 'x',
+          metadataProps: [{ key: 'arch', value: 'x' }],
+          graph: {
+            node: [
+              {
+                opType: 'Conv',
+                input: ['x', 'w'],
+                output: ['a'],
+                attribute: [ints('strides', 2, 2), ints('pads', 0, 0, 1, 1)],
+              },
+              {
+                opType: 'Constant',
+                output: ['h'],
+                attribute: [{ name: 'value', type: 4, t: value('', [], floats(6)) }],
+              },
+              { opType: 'Clip', input: ['a', 'l', 'h'], output: ['b'] },
+              { opType: 'GlobalAveragePool', input: ['b'], output: ['c'] },
+              { opType: 'Flatten', input: ['c'], output: ['d'] },
+              { opType: 'Gemm', input: ['d', 'v'], output: ['y'], attribute: [{ name: 'transB', type: 2, i: 1 }] },
+            ],
+            initializer: [
+              value('l', [], floats(0)),
+              value('w', [2, 3, 1, 1], SIX),
+              { name: 'v', dims: [3, 2], dataType: 1, floatData: [1, 2, 3, 4, 5, 6] },
+            ],
+          },
+        }),
+      );
     },
   ],
   [
@@ -152,7 +201,7 @@ test.each(WHOLE)(
   `${MUTATIONS} mutations of %s`,
   async (name, reader, make) => {
     const whole = make();
-    expect((await readWeights(inMemory(whole, 'whole'))).tensors.size).toBeGreaterThan(0);
+    expect((await reader(inMemory(whole, 'whole'))).tensors.size).toBeGreaterThan(0);
     const wrong: string[] = [];
     const ends = { read: 0, refused: 0 };
     const highest = peak();
