@@ -78,7 +78,7 @@ describe('a checkpoint', () => {
   test.each([
     ['a pickle, as torch.save writes', 'net.pth', '\u0080\u0002\u008a', /net\.pth is not a usable PyTorch file/],
     ['HDF5', 'net.h5', '\u0089HDF\r\n\u001a\n', /net\.h5 is /],
-    ['ONNX', 'net.onnx', '\b\u0007\u0012\u0007pytorch', /net\.onnx is an ONNX model/],
+    ['ONNX', 'net.onnx', '\b\u0007\u0012\u0007pytorch', /net\.onnx is not a usable \.onnx file/],
   ])('of another kind is named: %s', (_, name, start, message) => {
     fs.writeFileSync(at(name), Buffer.concat([Buffer.from(start, 'latin1'), Buffer.alloc(64)]));
     const { status, stderr } = cli(['predict', name, 'images/dog/1.png'], { cwd: at() });
