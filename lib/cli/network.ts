@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import type { Arch, ModelOptions } from '../models/registry.js';
 import type { Wishes } from '../weights/adopt.js';
 import { Progress } from '../report/progress.js';
-import { builtInArch, loadCheckpoint, type Checkpoint } from '../weights/checkpoint.js';
+import { builtInArch, loadCheckpoint, readPulled, type Checkpoint } from '../weights/checkpoint.js';
 import { isPublishedName } from '../weights/published.js';
 import { pullWeights, type PulledWeights } from '../weights/pull.js';
 import { given } from './options.js';
@@ -35,8 +35,7 @@ export async function pull(name: string, { arch, widthMult }: Wishes, quiet = fa
 
 /** What `--weights` names: a file, the folder of a run, or published weights, which are got first. */
 export async function openWeights(from: string, wishes: Wishes = {}, quiet = false): Promise<Checkpoint> {
-  if (isPublishedName(from)) await pull(from, wishes, quiet);
-  return await loadCheckpoint(from, wishes);
+  return isPublishedName(from) ? readPulled(await pull(from, wishes, quiet), wishes) : loadCheckpoint(from, wishes);
 }
 
 /** Architecture and options without the number of classes, which the data or another flag gives. */

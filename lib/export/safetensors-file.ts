@@ -1,11 +1,8 @@
 // A state dict for torchvision or timm on disk: made, read back as that library's, and only then put in its place.
 import { ParityError } from '../errors.js';
-import { optionsFromMetadata } from '../models/options.js';
-import { architectureOf, createModel, type ModelOptions } from '../models/registry.js';
-import { adopt, type Adopted } from '../weights/adopt.js';
-import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { architectureOf, createModel } from '../models/registry.js';
+import { checkpointOf, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { decodeSafetensors } from '../weights/formats/safetensors.js';
-import type { WeightFile } from '../weights/formats/weight-file.js';
 import { DEMANDS, type Parity, type Runner } from './parity.js';
 import { Reference } from './reference.js';
 import { toSafetensors, type SafetensorsOptions } from './safetensors.js';
@@ -49,9 +46,11 @@ export async function exportSafetensors(
 /** The network that the file's own names, shapes and metadata describe, with its numbers. */
 async function readBack(bytes: Buffer, file: string, checkpoint: CompleteCheckpoint, names: string): Promise<Runner> {
   const read = await decodeSafetensors(bytes, file);
-  const { arch, options, tensors } = understood({ format: 'safetensors', notes: [], ...read }, file);
-  const model = createModel(arch, options).eval();
-  const reference = await Reference.of({ ...checkpoint, arch, tensors, model });
+  const { arch, options, tensors } = await checkpointOf({ format: 'safetensors', notes: [], ...read }, file);
+  const architecture = arch === undefined ? undefined : architectureOf(arch);
+  if (!architecture) throw new ParityError('the export is not recognised by its names; it was not written');
+  const model = createModel(architecture.name, options).eval();
+  const reference = await Reference.of({ ...checkpoint, arch: architecture.name, tensors, model });
   return {
     runtime: `the file, read as ${names}'s,`,
     batch: 8,
@@ -60,18 +59,4 @@ async function readBack(bytes: Buffer, file: string, checkpoint: CompleteCheckpo
     run: async (pictures) => ({ answers: (await reference.answers(pictures.map((p) => p.pixels))).logits }),
     dispose: () => Promise.resolve(reference.dispose()),
   };
-}
-
-/** As `loadCheckpoint` understands it: by our names where it says its architecture, else by whose names they are. */
-function understood(read: WeightFile, file: string): Pick<Adopted, 'arch' | 'options' | 'tensors'> {
-  const architecture = architectureOf(read.metadata['arch'] ?? '');
-  const adopted = architecture
-    ? {
-        arch: architecture.name,
-        options: optionsFromMetadata<ModelOptions>(architecture.options, read.metadata, file),
-        tensors: read.tensors,
-      }
-    : adopt(read, file);
-  if (!adopted) throw new ParityError('the export is not recognised by its names; it was not written');
-  return adopted;
 }

@@ -15,6 +15,12 @@ export interface Libtorch {
   cuda: boolean;
 }
 
+interface SetupRecord {
+  /** from the record's folder */
+  addon?: string;
+  libtorch?: Libtorch;
+}
+
 let loaded: Native | undefined;
 
 /** The loaded addon. Throws EnvironmentError, saying what to run, when it is not built or does not load. */
@@ -51,15 +57,15 @@ export function missingLibtorch(addon: string): string | undefined {
 }
 
 /** What `setup` left: in the package, or in the cache where that cannot be written to. */
-export function setupRecord(): { folder: string; record: { addon?: string; libtorch?: Libtorch } } | undefined {
+export function setupRecord(): { folder: string; record: SetupRecord } | undefined {
   const root = fileURLToPath(new URL('../../', import.meta.url));
-  const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
-  for (const folder of [path.join(root, 'build'), cacheFolder(`build-${version}`)]) {
-    const file = path.join(folder, 'setup.json');
-    if (existsSync(file))
-      return { folder, record: JSON.parse(readFileSync(file, 'utf8')) as { addon?: string; libtorch?: Libtorch } };
+  let folder = path.join(root, 'build');
+  if (!existsSync(path.join(folder, 'setup.json'))) {
+    const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+    folder = cacheFolder(`build-${version}`);
+    if (!existsSync(path.join(folder, 'setup.json'))) return undefined;
   }
-  return undefined;
+  return { folder, record: JSON.parse(readFileSync(path.join(folder, 'setup.json'), 'utf8')) as SetupRecord };
 }
 
 /** Where the built addon lies: MNV2_ADDON, what `setup` recorded, or the package's own build folder. */

@@ -14,7 +14,7 @@ import { Module } from '../nn/module.js';
 import { adopt, unrecognised, type Adopted, type Wishes } from './adopt.js';
 import { matchWeights } from './load.js';
 import { isPublishedName } from './published.js';
-import { pullWeights } from './pull.js';
+import { pullWeights, type PulledWeights } from './pull.js';
 import type { OnnxFile } from './formats/onnx.js';
 import { readWeightFile } from './formats/read.js';
 import type { WeightFile } from './formats/weight-file.js';
@@ -56,8 +56,13 @@ export interface Checkpoint {
  * console.log((await loadCheckpoint(file)).options.widthMult); // 0.5
  */
 export async function loadCheckpoint(from: string, wishes: Wishes = {}): Promise<Checkpoint> {
-  if (!isPublishedName(from)) return readCheckpoint(await checkpointFile(from), wishes);
-  const { weights, file } = await pullWeights(from, wishes);
+  return isPublishedName(from)
+    ? readPulled(await pullWeights(from, wishes), wishes)
+    : readCheckpoint(await checkpointFile(from), wishes);
+}
+
+/** Published weights that are in the cache, as {@link loadCheckpoint} reads them. */
+export async function readPulled({ weights, file }: PulledWeights, wishes: Wishes): Promise<Checkpoint> {
   const { name, url, license, arch, widthMult, ...facts } = weights;
   const { padding = facts.padding, bnEps = facts.bnEps, preprocess = facts.preprocess } = wishes;
   const said = { arch, widthMult, padding, bnEps, preprocess };
@@ -74,8 +79,11 @@ export async function loadCheckpoint(from: string, wishes: Wishes = {}): Promise
   };
 }
 
-async function readCheckpoint(file: string, wishes: Wishes): Promise<Checkpoint> {
-  const read = await readWeightFile(file);
+const readCheckpoint = async (file: string, wishes: Wishes): Promise<Checkpoint> =>
+  checkpointOf(await readWeightFile(file), file, wishes);
+
+/** What was read, as the checkpoint it is. @param file named in errors */
+export async function checkpointOf(read: WeightFile, file: string, wishes: Wishes = {}): Promise<Checkpoint> {
   const stated = read.metadata['arch'] !== undefined;
   const partial = wishes.allowPartial ? { partial: true } : {};
   const adopted =
