@@ -8,6 +8,8 @@ import { loadOnnxRuntime } from '../../dist/export/onnx-runtime.js';
 import { native } from '../../dist/native/load.js';
 import { decodeOnnx, type OnnxGraph } from '../../dist/weights/formats/onnx-proto.js';
 import { exportCheckpoint } from '../support/export-checkpoint.ts';
+import { bytesOf } from '../support/numeric.ts';
+import { findPython } from '../support/python.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('onnx');
@@ -64,8 +66,7 @@ describe('the file', () => {
     const written = new Map(kept.initializer.map((t) => [t.name, t]));
     for (const [name, { data, dtype }] of checkpoint.tensors) {
       if (dtype === 'int64') continue; // num_batches_tracked counts, it computes nothing
-      const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-      expect([name, Buffer.from(written.get(name)!.rawData).equals(bytes)]).toEqual([name, true]);
+      expect([name, Buffer.from(written.get(name)!.rawData).equals(bytesOf(data))]).toEqual([name, true]);
     }
   });
   test('TensorFlow’s padding is written out: nothing before, one after', () => {
@@ -141,10 +142,9 @@ test('without a runtime the error says what to install', async () => {
   });
 });
 
-const python = process.env['PYTHON'] ?? 'python3';
-const unchecked = spawnSync(python, ['-c', 'import onnx']).status !== 0;
-(unchecked ? test.skip : test)(
-  unchecked ? `onnx.checker finds nothing (skipped: ${python} has no onnx)` : 'onnx.checker finds nothing',
+const [python, without] = findPython('onnx');
+(without ? test.skip : test)(
+  `onnx.checker finds nothing${without}`,
   () => {
     const files = VARIANTS.map(([name, options]) => {
       fs.writeFileSync(at(`checked ${name}.onnx`), toOnnx(checkpoint, options));

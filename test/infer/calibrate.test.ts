@@ -17,6 +17,7 @@ import {
 import { checkpointMetadata } from '../../dist/weights/checkpoint.js';
 import { Random } from '../../dist/random.js';
 import { planes, trained } from '../support/networks.ts';
+import { bytesOf } from '../support/numeric.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('calibrate');
@@ -88,7 +89,7 @@ test.each(['mobilenet_v2', 'mobilenet_v1', 'mobilenet_v3_small'] as const)('%s',
   const norms = new Set([...after.keys()].filter((n) => n.endsWith('.running_mean')).map((n) => n.slice(0, -13)));
   expect(norms.size).toBeGreaterThan(20);
   for (const [name, { data }] of after) {
-    const same = Buffer.compare(bytes(data), bytes(before.tensors.get(name)!.data)) === 0;
+    const same = bytesOf(data).equals(bytesOf(before.tensors.get(name)!.data));
     const [path, array] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
     if (!norms.has(path) || array === 'num_batches_tracked') expect([name, same]).toEqual([name, true]);
     if (array === 'running_mean' || array === 'running_var') expect([name, same]).toEqual([name, false]);
@@ -111,9 +112,6 @@ test.each(['mobilenet_v2', 'mobilenet_v1', 'mobilenet_v3_small'] as const)('%s',
     }
   }
 });
-const bytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
-  Buffer.from(buffer, byteOffset, byteLength);
-
 test('without a network’s name there is nothing to calibrate', async () => {
   const checkpoint = { ...(await folded('mobilenet_v2')), arch: undefined as never };
   await expect(calibrate(checkpoint, store)).rejects.toThrow(UsageError);

@@ -3,15 +3,11 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { compile, createModel, input, loadWeights, readSafetensors, Weights, type Arch } from 'mnv2-torch';
+import { findPython } from '../support/python.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
-const python = process.env['PYTHON'] ?? 'python3';
-const find = "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch') and u.find_spec('torchvision')))";
-const missing = spawnSync(python, ['-c', find]).status !== 0;
-const title = 'MobileNet V3 beside torchvision’s';
-const compared = missing ? describe.skip : describe;
-
-compared(missing ? `${title} (skipped: ${python} has no torch and torchvision)` : title, () => {
+const [python, without] = findPython('torch', 'torchvision');
+(without ? describe.skip : describe)(`MobileNet V3 beside torchvision’s${without}`, () => {
   const at = temporaryFolder('torchvision');
   const networks: [Arch, number][] = [
     ['mobilenet_v3_small', 1],

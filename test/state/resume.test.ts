@@ -22,6 +22,7 @@ import {
   type Program,
   type TensorData,
 } from 'mnv2-torch';
+import { bytesOf } from '../support/numeric.ts';
 
 const style: BlockStyle = { padding: 'symmetric', bnEps: 1e-5, bnMomentum: 0.1, activation: 'relu6' };
 // Convolutions, BatchNorm with running statistics, and dropout, whose masks depend on the step.
@@ -51,12 +52,7 @@ async function steps(program: Program, first: number, count: number): Promise<vo
   for (let step = first; step < first + count; step++) await program.run(batch(step), { lr: 0.05, step, seed: 7 });
 }
 const bytes = (values: ReadonlyMap<string, TensorData>): Record<string, string> =>
-  Object.fromEntries(
-    [...values].map(([name, { data }]) => [
-      name,
-      Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex'),
-    ]),
-  );
+  Object.fromEntries([...values].map(([name, { data }]) => [name, bytesOf(data).toString('hex')]));
 const entries = (values: ReadonlyMap<string, TensorData>) => [...values].map(([name, value]) => ({ name, ...value }));
 
 const optimizers: [string, OptimizerSpec, string[]][] = [

@@ -9,6 +9,9 @@ export const numbers = (n: number, seed = 1): number[] =>
 export const doubles = (values: readonly number[]): Float64Array => Float64Array.from(values);
 export const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 export const list = (data: ArrayLike<number | bigint>): number[] => Array.from(data, Number);
+/** The bytes under a typed array: comparing millions of numbers as such takes Jest minutes. */
+export const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 export const evaluate = async (t: Tensor): Promise<number[]> => list((await t.data()).data);
 
 export function close(got: readonly number[], expected: readonly number[], tolerance = 1e-9): void {

@@ -13,50 +13,30 @@ pixels = numpy.fromfile(os.path.join(folder, "images.raw"), numpy.uint8).reshape
 CLASSES = 11
 
 
-def import_torchvision():
-    import torch
-
-    # torchvision's compiled operators want the CUDA build of torch where PyPI's wheel meets a torch for the CPU. The
-    # networks need none of them; what it registers about them must not stop the import.
-    register = torch.library.register_fake
-    torch.library.register_fake = lambda name, *a, **k: (
-        (lambda f: f) if name.startswith("torchvision::") else register(name, *a, **k)
-    )
-    import torchvision
-
-    return torchvision
-
-
 def torch_logits(model, mean, std):
     import torch
+    from networks_in_torch import settle
 
-    torch.manual_seed(3)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-            torch.nn.init.uniform_(module.weight, 0.8, 1.2)
-            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
-        elif isinstance(module, torch.nn.Linear):
-            torch.nn.init.normal_(module.weight, std=0.05)
-            torch.nn.init.normal_(module.bias, std=0.1)
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     x = (x - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    torch.manual_seed(3)
+    settle(model, x, std=0.05)
     with torch.no_grad():
-        model.train()(x)
         return model.eval()(x).numpy()
 
 
 def from_torchvision(name, file):
     import torch
+    from networks_in_torch import torchvision
 
-    model = getattr(import_torchvision().models, name)(num_classes=CLASSES)
+    model = getattr(torchvision.models, name)(num_classes=CLASSES)
     logits = torch_logits(model, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     torch.save(model.state_dict(), file)
     return logits
 
 
 def from_timm(name, file):
-    import_torchvision()
+    import networks_in_torch  # before timm, which imports torchvision  # noqa: F401
     import timm
     import torch
 

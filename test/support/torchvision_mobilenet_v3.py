@@ -8,14 +8,7 @@ import json
 import sys
 
 import torch
-
-# torchvision's compiled operators want the CUDA build of torch where PyPI's wheel meets a torch for the CPU. The
-# networks need none of them; what it registers about them must not stop the import.
-register = torch.library.register_fake
-torch.library.register_fake = lambda name, *a, **k: (
-    (lambda f: f) if name.startswith("torchvision::") else register(name, *a, **k)
-)
-from torchvision.models import mobilenetv3  # noqa: E402
+from networks_in_torch import settle, torchvision
 
 
 def write(file, tensors):
@@ -37,17 +30,10 @@ def main(folder, networks):
     for network in networks:
         arch, width = network.rsplit("-", 1)
         torch.manual_seed(3)
-        model = getattr(mobilenetv3, arch)(width_mult=float(width), num_classes=11)
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = 1.0
-                torch.nn.init.uniform_(module.weight, 0.8, 1.2)
-                torch.nn.init.uniform_(module.bias, -0.2, 0.2)
-            elif isinstance(module, torch.nn.Linear):
-                torch.nn.init.normal_(module.weight, std=0.1)
+        model = getattr(torchvision.models.mobilenetv3, arch)(width_mult=float(width), num_classes=11)
         image = torch.rand(2, 3, 96, 96) * 2 - 1
+        settle(model, torch.rand(8, 3, 96, 96) * 2 - 1, std=0.1)
         with torch.no_grad():
-            model.train()(torch.rand(8, 3, 96, 96) * 2 - 1)
             logits = model.eval()(image)
         write(f"{folder}/{network}.safetensors", {**model.state_dict(), "test.image": image, "test.logits": logits})
 

@@ -19,6 +19,7 @@ import {
   type TrainerOptions,
 } from 'mnv2-torch';
 import { Random } from '../../dist/random.js';
+import { bytesOf } from '../support/numeric.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('resume');
@@ -58,13 +59,7 @@ function metrics(folder: string): unknown[] {
 async function state(folder: string): Promise<unknown> {
   const { tensors, metadata } = await readSafetensors(path.join(folder, 'state.safetensors'));
   const position = metadata['position']!.replaceAll(/"(seconds|imagesPerSecond)":[\d.e+-]+/g, '');
-  return [
-    [...tensors].map(([name, { data: d }]) => [
-      name,
-      Buffer.from(d.buffer, d.byteOffset, d.byteLength).toString('hex'),
-    ]),
-    position,
-  ];
+  return [[...tensors].map(([name, { data }]) => [name, bytesOf(data).toString('hex')]), position];
 }
 
 const places = (step: number): string =>

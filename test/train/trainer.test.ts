@@ -28,6 +28,7 @@ import {
   type TrainResult,
 } from 'mnv2-torch';
 import { changing } from '../../dist/train/state.js';
+import { bytesOf } from '../support/numeric.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('trainer');
@@ -53,9 +54,7 @@ const small = (): MobileNet => MobileNetV2({ numClasses: 21, widthMult: 0.35 });
 const trainer = (options: TrainerOptions = {}, model: Module = new Tiny()): Trainer =>
   new Trainer(model, data, { epochs: 2, batchSize: 32, lr: 1e-3, seed: 3, ...options });
 const numbers = async ({ weights }: TrainResult): Promise<Buffer> =>
-  Buffer.concat(
-    [...(await weights.get()).values()].map(({ data: d }) => Buffer.from(d.buffer, d.byteOffset, d.byteLength)),
-  );
+  Buffer.concat([...(await weights.get()).values()].map(({ data }) => bytesOf(data)));
 const names = (out: string): string[] => fs.readdirSync(out).sort();
 const RUN = ['best.safetensors', 'config.json', 'last.safetensors', 'metrics.jsonl', 'split.json', 'state.safetensors'];
 

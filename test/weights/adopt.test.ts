@@ -1,14 +1,11 @@
 // Files under other libraries' names: each becomes the tensors it was made of; what is missing, too much or of another
 // shape is told by name. The names themselves are compared with the libraries' own in peers.data.test.ts.
-import { ARCHITECTURES, DataError, loadCheckpoint, writeSafetensors, type TensorData } from 'mnv2-torch';
+import { ARCHITECTURES, DataError, loadCheckpoint, writeSafetensors } from 'mnv2-torch';
 import { own, renamed, type Library, type Tensors } from '../support/library-names.ts';
+import { bytesOf } from '../support/numeric.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('adopt');
-/** Compared as bytes: Jest's own comparison takes minutes for millions of numbers. */
-const sameNumbers = ({ data: a }: TensorData, b: TensorData['data']): boolean =>
-  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
-
 let made = 0;
 async function file(tensors: Tensors, metadata: Record<string, string> = {}): Promise<string> {
   const path = at(`${made++}.safetensors`);
@@ -53,7 +50,8 @@ describe.each(ARCHITECTURES)('%s', (arch) => {
       const got = tensors.get(name)!;
       expect([name, got.shape, got.dtype]).toEqual([name, shape, dtype]);
       // A Keras file counts no batches.
-      if (library !== 'Keras' || dtype === 'float32') expect([name, sameNumbers(got, data)]).toEqual([name, true]);
+      if (library !== 'Keras' || dtype === 'float32')
+        expect([name, bytesOf(got.data).equals(bytesOf(data))]).toEqual([name, true]);
     }
   });
 

@@ -1,7 +1,5 @@
 // Thousands of broken files of each format: each is read, or refused as data in one line; nothing hangs or is kept.
 // `npm run fuzz` makes ten times as many.
-import v8 from 'node:v8';
-import vm from 'node:vm';
 import { DataError } from 'mnv2-torch';
 import { Random } from '../../dist/random.js';
 import { readHdf5 } from '../../dist/weights/formats/hdf5.js';
@@ -14,6 +12,7 @@ import { layersOf } from '../../dist/weights/onnx-layers.js';
 import { laidOut } from '../support/checkpoint.ts';
 import { array, hdf5, writeLegacy, writeNumbered } from '../support/keras-file.ts';
 import { times } from '../support/long.ts';
+import { held } from '../support/memory.ts';
 import { floats, p, tensor, torchStream } from '../support/torch-file.ts';
 import { watchdog } from '../support/watchdog.ts';
 import { zipped } from '../support/zip.ts';
@@ -187,13 +186,6 @@ function mutated(whole: Buffer, seed: number): Buffer {
   return bytes;
 }
 
-v8.setFlagsFromString('--expose-gc');
-const collect = vm.runInNewContext('gc') as () => void;
-function held(): number {
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
 /** The most memory the process had at once, in bytes. */
 const peak = (): number => process.resourceUsage().maxRSS * 1024;
 

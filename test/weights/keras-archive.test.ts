@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { DataError, loadCheckpoint, readWeightFile, writeSafetensors, type Arch, type TensorData } from 'mnv2-torch';
 import { array, hdf5, writeLegacy, writeNumbered, type KerasArray, type KerasLayers } from '../support/keras-file.ts';
 import { own, renamed, type Tensors } from '../support/library-names.ts';
+import { bytesOf } from '../support/numeric.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { zipped, type Member } from '../support/zip.ts';
 
@@ -143,8 +144,6 @@ function numbered(layers: KerasLayers): { groups: Parameters<typeof writeNumbere
   });
   return { groups, config: { class_name: 'Functional', config: { name: 'm', layers: described } } };
 }
-const bytesOf = ({ buffer, byteOffset, byteLength }: TensorData['data']): Buffer =>
-  Buffer.from(buffer, byteOffset, byteLength);
 async function expectOwn(path: string, arch: Arch, options: { widthMult: number; numClasses: number }): Promise<void> {
   const { tensors, ...read } = await loadCheckpoint(path);
   expect(read).toMatchObject({ arch, options: { ...options, padding: 'tf-same', bnEps: 1e-3 } });

@@ -1,11 +1,10 @@
 // Thousands of broken checkpoints: each is refused as data, in one line, or is as good as a whole one.
 import fs from 'node:fs';
-import v8 from 'node:v8';
-import vm from 'node:vm';
 import { completeCheckpoint, loadCheckpoint, loadWeights, MobileNetV2, Mnv2Error, Weights } from 'mnv2-torch';
 import { Random } from '../../dist/random.js';
 import { laidOut, SMALL, smallCheckpoint, type Parts } from '../support/checkpoint.ts';
 import { times } from '../support/long.ts';
+import { held } from '../support/memory.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const MUTATIONS = times(2000, 4000);
@@ -135,14 +134,6 @@ class Mutator {
     const bits = this.#one([0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff, 0x80000000, 0xbf800000, 1]);
     for (let n = 1 + this.#below(3); n > 0; n--) body.writeUInt32LE(bits, 4 * this.#below(body.length / 4));
   }
-}
-
-v8.setFlagsFromString('--expose-gc');
-const collect = vm.runInNewContext('gc') as () => void;
-function held(): number {
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
 }
 
 test(`${MUTATIONS} mutations of a checkpoint: refused as data in one line, or accepted; nothing is kept`, async () => {

@@ -19,6 +19,8 @@ import { toOnnx } from '../../dist/export/onnx.js';
 import { decodeOnnx, encodeOnnx, type OnnxModel } from '../../dist/weights/formats/onnx-proto.js';
 import { exportCheckpoint } from '../support/export-checkpoint.ts';
 import { apart, wave } from '../support/networks.ts';
+import { bytesOf } from '../support/numeric.ts';
+import { findPython } from '../support/python.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('onnx-weights');
@@ -58,9 +60,8 @@ describe.each(ARCHITECTURES)('%s', (arch) => {
     });
     expect([...tensors.keys()]).toEqual([...own.tensors.keys()]);
     for (const [name, { data, shape }] of own.tensors) {
-      const same = Buffer.from(tensors.get(name)!.data.buffer, tensors.get(name)!.data.byteOffset, data.byteLength);
-      if (!name.endsWith('num_batches_tracked'))
-        expect([name, same.equals(Buffer.from(data.buffer, data.byteOffset, data.byteLength))]).toEqual([name, true]);
+      const same = bytesOf(tensors.get(name)!.data).equals(bytesOf(data));
+      if (!name.endsWith('num_batches_tracked')) expect([name, same]).toEqual([name, true]);
       expect(tensors.get(name)!.shape).toEqual(shape);
     }
   });
@@ -147,33 +148,26 @@ describe('is refused in one line', () => {
   });
 });
 
-const python = process.env['PYTHON'] ?? 'python3';
-const find =
-  "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in ['torch', 'torchvision', 'onnx']))";
-const missing = spawnSync(python, ['-c', find]).status !== 0;
-const title = 'torch.onnx.export of torchvision’s networks';
-(missing ? describe.skip : describe)(
-  missing ? `${title} (skipped: ${python} has no torch, torchvision and onnx)` : title,
-  () => {
-    beforeAll(() => {
-      fs.mkdirSync(at('torch'), { recursive: true });
-      const { status, stderr } = spawnSync(python, ['test/support/torch_onnx.py', at('torch')], { encoding: 'utf8' });
-      if (status !== 0) throw new Error(stderr);
-    }, 120_000);
-    test.each(['v2', 'v3-small', 'v3-large'])('%s', async (name) => {
-      const { image, logits: theirs } = JSON.parse(fs.readFileSync(at(`torch/${name}.json`), 'utf8')) as Record<
-        'image' | 'logits',
-        number[]
-      >;
-      for (const variant of name === 'v3-large' ? ['opset17'] : ['opset11', 'opset17', 'kept']) {
-        const read = await loadCheckpoint(at(`torch/${name}-${variant}.onnx`));
-        expect([variant, read.arch]).toEqual([
-          variant,
-          name === 'v2' ? 'mobilenet_v2' : `mobilenet_${name.replace('-', '_')}`,
-        ]);
-        const ours = await logits(read, Float32Array.from(image), 64);
-        expect(apart(theirs, ours)).toBeLessThan(1e-5);
-      }
-    });
-  },
-);
+const [python, without] = findPython('torch', 'torchvision', 'onnx');
+(without ? describe.skip : describe)(`torch.onnx.export of torchvision’s networks${without}`, () => {
+  beforeAll(() => {
+    fs.mkdirSync(at('torch'), { recursive: true });
+    const { status, stderr } = spawnSync(python, ['test/support/torch_onnx.py', at('torch')], { encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+  }, 120_000);
+  test.each(['v2', 'v3-small', 'v3-large'])('%s', async (name) => {
+    const { image, logits: theirs } = JSON.parse(fs.readFileSync(at(`torch/${name}.json`), 'utf8')) as Record<
+      'image' | 'logits',
+      number[]
+    >;
+    for (const variant of name === 'v3-large' ? ['opset17'] : ['opset11', 'opset17', 'kept']) {
+      const read = await loadCheckpoint(at(`torch/${name}-${variant}.onnx`));
+      expect([variant, read.arch]).toEqual([
+        variant,
+        name === 'v2' ? 'mobilenet_v2' : `mobilenet_${name.replace('-', '_')}`,
+      ]);
+      const ours = await logits(read, Float32Array.from(image), 64);
+      expect(apart(theirs, ours)).toBeLessThan(1e-5);
+    }
+  });
+});

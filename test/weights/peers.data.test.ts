@@ -7,6 +7,7 @@ import { compile, createModel, input, loadCheckpoint, loadWeights, Weights, type
 import { decodeImage } from '../../dist/data/decode.js';
 import { requireData } from '../support/data.ts';
 import { planes } from '../support/networks.ts';
+import { findPython } from '../support/python.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const SIZE = 128;
@@ -33,20 +34,13 @@ const NETWORKS = {
   ],
 } as const;
 
-const python = process.env['PYTHON'] ?? 'python3';
 const NEEDED = {
   torchvision: ['torch', 'torchvision'],
   timm: ['torch', 'timm', 'safetensors'],
   keras: ['keras', 'h5py'],
 };
-const has = (modules: readonly string[]): boolean =>
-  spawnSync(python, [
-    '-c',
-    `import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))`,
-    ...modules,
-  ]).status === 0;
-
-for (const library of ['torchvision', 'timm', 'keras'] as const)
+for (const library of ['torchvision', 'timm', 'keras'] as const) {
+  const [python, , why] = findPython(...NEEDED[library]);
   requireData(
     `${library}’s logits on real images within 1e-4`,
     (file) => {
@@ -87,5 +81,6 @@ for (const library of ['torchvision', 'timm', 'keras'] as const)
         expect(Math.max(...off)).toBeLessThan(1e-4);
       });
     },
-    has(NEEDED[library]) ? '' : `${python} lacks one of ${NEEDED[library].join(', ')}`,
+    why,
   );
+}

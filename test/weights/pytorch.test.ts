@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { DataError, readWeightFile, type HostArray, type TensorData } from 'mnv2-torch';
+import { findPython } from '../support/python.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { floats, p, tensor, torchArchive, torchStream, type TensorPieces } from '../support/torch-file.ts';
 import { zipped } from '../support/zip.ts';
@@ -415,11 +416,8 @@ describe('a stream is refused', () => {
   });
 });
 
-const python = process.env['PYTHON'] ?? 'python3';
-const missing =
-  spawnSync(python, ['-c', "import importlib.util as u, sys; sys.exit(not u.find_spec('torch'))"]).status !== 0;
-const written = missing ? describe.skip : describe;
-written(`files of torch.save${missing ? ` (skipped: ${python} has no torch)` : ''}`, () => {
+const [python, without] = findPython('torch');
+(without ? describe.skip : describe)(`files of torch.save${without}`, () => {
   let contents: Record<string, Record<string, [string, number[], (number | boolean)[]]> | null>;
   beforeAll(() => {
     const script = path.resolve('test/support/torch_files.py');

@@ -16,14 +16,16 @@ import {
 import { cli } from '../support/cli.ts';
 import { requireData } from '../support/data.ts';
 import { planes } from '../support/networks.ts';
+import { bytesOf } from '../support/numeric.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
-const bits = ({ data }: TensorData): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 /** The same bits under the same names; the first that is not, else undefined. */
 const differing = (a: ReadonlyMap<string, TensorData>, b: ReadonlyMap<string, TensorData>): string | undefined =>
   [...new Set([...a.keys(), ...b.keys()])].find((name) => {
     const [x, y] = [a.get(name), b.get(name)];
-    return !x || !y || x.dtype !== y.dtype || String(x.shape) !== String(y.shape) || !bits(x).equals(bits(y));
+    return (
+      !x || !y || x.dtype !== y.dtype || String(x.shape) !== String(y.shape) || !bytesOf(x.data).equals(bytesOf(y.data))
+    );
   });
 
 /** A line of metrics.jsonl. */
