@@ -119,7 +119,7 @@ export type { Format, WeightFile } from './weights/formats/weight-file.js';
 export { pullWeights, type PulledWeights, type PullOptions } from './weights/pull.js';
 export { publishedWeights, type PublishedHash, type PublishedWeights } from './weights/published.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
-export { type BadFile, type Dataset } from './data/dataset.js';
+export { type BadFile, type Dataset, type Task } from './data/dataset.js';
 export { type Split } from './data/split.js';
 export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js';
 export { decodeImage, type DecodeOptions } from './data/decode.js';

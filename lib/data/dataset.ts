@@ -8,13 +8,26 @@ export interface BadFile {
   reason: string;
 }
 
+/** What can be learned of an image, as `task` and `--task` name it. */
+export const TASKS = ['multiclass', 'multilabel', 'regression'] as const;
+/** What is learned of an image: one class of several, any number of labels, or numbers. */
+export type Task = (typeof TASKS)[number];
+
 /** Images as rows of one packed store. Decoding goes on after it is handed out: see `packed` and `ready`. */
 export interface Dataset {
-  /** sorted by code point; labels index it */
+  /** what is learned of an image; absent: 'multiclass' */
+  readonly task?: Task;
+  /** sorted by code point; labels index it. Regression: a name for each number, in the order given */
   readonly classes: string[];
   /** file of each row, relative to the root, with '/' */
   readonly files: string[];
+  /**
+   * class of each row. Of the other tasks what a split keeps even: the image's label that is rarest in the data (the
+   * number of classes where it has none), the tenth that its first number is in by rank
+   */
   readonly labels: Int32Array;
+  /** [rows, classes], for the other tasks: 1 for each label an image has, else 0; or its numbers */
+  readonly targets?: Float32Array;
   /** side of the square, pixels */
   readonly size: number;
   readonly store: ImageStore;
