@@ -25,10 +25,10 @@ interface PackRecord {
   root: string;
 }
 
-/** Depends on names and contents, and on how pixels are made of them: on nothing else. */
+/** Of files and where they are. Depends on names and contents, and on how pixels are made of them: on nothing else. */
 export async function contentKey(
-  root: string,
   files: readonly string[],
+  paths: readonly string[],
   size: number,
   signal: AbortSignal | undefined,
 ): Promise<string> {
@@ -36,7 +36,7 @@ export async function contentKey(
   const digests = new Array<string>(files.length);
   await inLanes(files.length, 8, async (row) => {
     signal?.throwIfAborted();
-    digests[row] = await digestOf(path.join(root, files[row]!));
+    digests[row] = await digestOf(paths[row]!);
   });
   files.forEach((file, i) => total.update(`${digests[i]} ${file}\n`));
   return total.digest('hex').slice(0, 32);

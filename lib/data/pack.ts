@@ -1,10 +1,11 @@
 // PackedImages: a dataset whose images are decoded side by side into one store. Owns progress, what is done about bad
 // files, and the order rows become ready in; a source brings the list, the pixels of a row and the split.
 import os from 'node:os';
+import path from 'node:path';
 import { DataError } from '../errors.js';
 import { ImageStore } from '../engine/images.js';
 import { checkFlag, checkFunction, checkSignal, checkWhole, MOST_PIXELS, MOST_SIZE } from './checks.js';
-import type { BadFile, Dataset } from './dataset.js';
+import type { BadFile, Dataset, Task } from './dataset.js';
 import { decodeInParallel, reasonOf, type Decoded, type DecodeOptions } from './decode.js';
 import { Milestones } from './milestones.js';
 import { duplicateGroups, type Split } from './split.js';
@@ -25,9 +26,12 @@ export interface PackOptions extends DecodeOptions {
 
 /** What is known before the first image is decoded, and how to go on. */
 export interface PackSource {
+  /** absent: 'multiclass' */
+  task?: Task;
   classes: string[];
   files: string[];
   labels: Int32Array;
+  targets?: Float32Array;
   notes?: readonly string[];
   /** what could not even be listed */
   unlisted?: readonly BadFile[];
@@ -108,9 +112,11 @@ export async function inLanes(total: number, limit: number, work: (row: number) 
 
 /** Images decoded side by side into one store: what every source returns. */
 export class PackedImages implements Dataset {
+  readonly task: Task;
   readonly classes: string[];
   readonly files: string[];
   readonly labels: Int32Array;
+  readonly targets?: Float32Array;
   readonly size: number;
   readonly store: ImageStore;
   readonly notes: string[];
@@ -131,9 +137,11 @@ export class PackedImages implements Dataset {
     this.#source = source;
     this.#options = options;
     this.#place = place;
+    this.task = source.task ?? 'multiclass';
     this.classes = source.classes;
     this.files = source.files;
     this.labels = source.labels;
+    if (source.targets) this.targets = source.targets;
     this.notes = [...(source.notes ?? [])];
     this.size = options.size;
     this.store = place.store;
@@ -221,7 +229,7 @@ export class PackedImages implements Dataset {
     throw new DataError(
       `${bad.length} of ${this.files.length} images ${lost.length > 0 ? 'cannot be read' : 'are damaged'}:\n${shown.join('\n')}\n` +
         `Repair or remove them, or leave them out with --skip-bad${keep}.`,
-      bad.map(({ file }) => (this.#source.root === undefined ? file : `${this.#source.root}/${file}`)),
+      bad.map(({ file }) => (this.#source.root === undefined ? file : path.resolve(this.#source.root, file))),
     );
   }
 

@@ -18,6 +18,19 @@ export function together(rows: readonly number[], keyOf: (row: number) => number
   return [...units.values()];
 }
 
+/** Labels where those of a single unit, which cannot be on both sides, count as the most frequent one. */
+export function joinLone(units: readonly Unit[], labels: Int32Array): Int32Array {
+  const [inUnits, inRows] = [new Map<number, number>(), new Map<number, number>()];
+  const count = (counts: Map<number, number>, label: number): void =>
+    void counts.set(label, (counts.get(label) ?? 0) + 1);
+  for (const unit of units) {
+    for (const row of unit) count(inRows, labels[row]!);
+    for (const label of new Set(unit.map((row) => labels[row]!))) count(inUnits, label);
+  }
+  const [most] = [...inRows].sort(([a, n], [b, m]) => m - n || a - b)[0] ?? [0];
+  return labels.map((label) => (inUnits.get(label) === 1 ? most : label));
+}
+
 const sizeOf = (units: readonly Unit[]): number => units.reduce((a, unit) => a + unit.length, 0);
 
 /**

@@ -2,7 +2,7 @@
 // their shares as far as groups allow.
 import { DataError } from '../errors.js';
 import { Random } from '../random.js';
-import { together, type Unit } from './split-classes.js';
+import { joinLone, together, type Unit } from './split-classes.js';
 import { captureOf, type GroupRule } from './split-options.js';
 
 /** Orders of the groups that are tried; the most even outcome is taken. */
@@ -13,19 +13,15 @@ const NONE_TO_VALIDATE = 1e2;
 
 const some = (names: readonly string[]): string => `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`;
 
-/** The name of each row's group. `depth`: folders above a row's class folder. */
+/** The name of each row's group. */
 function groupNames(
   rows: readonly number[],
   files: readonly string[],
   rule: GroupRule,
-  depth: (row: number) => number,
+  named: (row: number) => string | undefined,
 ): Map<number, string> {
   const pattern = 'pattern' in rule ? captureOf(rule.pattern) : undefined;
-  const nameOf = (row: number): string | undefined => {
-    if (pattern) return pattern.exec(files[row]!)?.[1];
-    const path = files[row]!.split('/').slice(depth(row) + 1);
-    return path.length > 1 ? path[0] : undefined;
-  };
+  const nameOf = (row: number): string | undefined => (pattern ? pattern.exec(files[row]!)?.[1] : named(row));
   const names = new Map<number, string>();
   const without: string[] = [];
   for (const row of rows) {
@@ -34,12 +30,12 @@ function groupNames(
     else names.set(row, name);
   }
   if (without.length === 0) return names;
-  throw new DataError(
-    pattern
-      ? `group: ${without.length} files do not match ${String(pattern)} or capture nothing: ${some(without)}; expected a group for every image`
-      : `group: ${without.length} files lie in no folder below their class folder: ${some(without)}; expected <class>/<group>/<image>`,
-    without,
-  );
+  const [what, expected] = pattern
+    ? [`do not match ${String(pattern)} or capture nothing`, 'a group for every image']
+    : 'column' in rule
+      ? [`have nothing in column ${rule.column}`, 'a group for every image']
+      : ['lie in no folder below their class folder', '<class>/<group>/<image>'];
+  throw new DataError(`group: ${without.length} files ${what}: ${some(without)}; expected ${expected}`, without);
 }
 
 /** Rows of one group, or of groups that share a picture. */
@@ -70,9 +66,11 @@ export interface GroupSplit {
   files: readonly string[];
   classes: readonly string[];
   rule: GroupRule;
-  /** folders above a row's class folder */
-  depth: (row: number) => number;
+  /** the group of a row, where it is not a pattern that tells it */
+  named: (row: number) => string | undefined;
   seed: number;
+  /** whether a class that lies in one group only is refused; else it counts as the most frequent one */
+  exact: boolean;
 }
 
 /**
@@ -81,9 +79,10 @@ export interface GroupSplit {
  * @throws DataError for files without a group, and when a class could not be trained on
  */
 export function divideGroups(split: GroupSplit, shares: readonly number[]): number[][] {
-  const { rows, files, labels, classes, rule, depth, seed } = split;
-  const names = groupNames(rows, files, rule, depth);
+  const { rows, files, classes, rule, named, seed, exact } = split;
+  const names = groupNames(rows, files, rule, named);
   const groups = groupsOf(split.units, names);
+  const labels = exact ? split.labels : joinLone(groups, split.labels);
   const counts = groups.map((group) => countsOf(group, labels));
   const lone = classes.filter((_, c) => counts.filter((count) => count.has(c)).length === 1);
   if (lone.length > 0)

@@ -11,11 +11,11 @@ export type SplitKind = (typeof SPLIT_KINDS)[number];
 export const MOST_FOLDS = 1000;
 
 /**
- * What tells the group of an image: the folder below its class folder (`beach/site7/1.jpg`), or what a regular
- * expression with one capture group finds in its path relative to the root (`'site(\\d+)'`). A group is one in all
- * classes: images of the same name of group stay together whatever their class.
+ * What tells the group of an image: the folder below its class folder (`beach/site7/1.jpg`), what a regular expression
+ * with one capture group finds in its path relative to the root (`'site(\\d+)'`), or a column of the manifest it is in.
+ * A group is one in all classes: images of the same name of group stay together whatever their class.
  */
-export type GroupRule = { readonly folder: true } | { readonly pattern: string };
+export type GroupRule = { readonly folder: true } | { readonly pattern: string } | { readonly column: string };
 
 /** How images are divided into those trained on and those validated on. */
 export interface SplitOptions {
@@ -61,7 +61,7 @@ export function checkSplitOptions(options: SplitOptions): void {
     throw new UsageError(`group: expected none with split '${split}'; groups are kept whole by split 'group'`);
   if (split === 'group' && group === undefined)
     throw new UsageError(
-      `split 'group': expected group as { folder: true } or { pattern: 'site(\\\\d+)' }, got none (--group folder, or a pattern)`,
+      `split 'group': expected group as { folder: true }, { pattern: 'site(\\\\d+)' } or { column: 'site' }, got none (--group folder, a pattern, or column:site)`,
     );
   if (folds !== undefined) checkWhole('folds', folds, 2, MOST_FOLDS);
   if ((folds === undefined) !== (fold === undefined))
@@ -69,18 +69,23 @@ export function checkSplitOptions(options: SplitOptions): void {
   if (folds !== undefined) checkWhole('fold', fold, 0, folds - 1);
 }
 
-/** A rule as one types it: 'folder', or a pattern. */
+/** A rule as one types it: 'folder', 'column:' and a name, or a pattern. */
 export function groupRule(typed: string): GroupRule {
   if (typed === 'folder') return { folder: true };
+  if (/^column:./.test(typed)) return { column: typed.slice('column:'.length) };
   captureOf(typed);
   return { pattern: typed };
 }
 
 function checkGroupRule(rule: GroupRule): void {
-  const { folder, pattern } = (rule ?? {}) as { folder?: unknown; pattern?: unknown };
-  if (folder === true && pattern === undefined) return;
-  if (typeof pattern !== 'string' || folder !== undefined)
-    throw new UsageError(`group: expected { folder: true } or { pattern: '...' }, got ${shown(rule)}`);
+  const { folder, pattern, column } = (rule ?? {}) as { folder?: unknown; pattern?: unknown; column?: unknown };
+  const count = [folder, pattern, column].filter((it) => it !== undefined).length;
+  if (count === 1 && folder === true) return;
+  if (count === 1 && typeof column === 'string' && column !== '') return;
+  if (count !== 1 || typeof pattern !== 'string')
+    throw new UsageError(
+      `group: expected { folder: true } or { pattern: '...' } or { column: '...' }, got ${shown(rule)}`,
+    );
   try {
     captureOf(pattern);
   } catch (error) {

@@ -2,7 +2,7 @@
 // split-classes.ts and split-groups.ts, split files split-file.ts.
 import { DataError } from '../errors.js';
 import type { ImageStore } from '../engine/images.js';
-import { deal, holdBack, together } from './split-classes.js';
+import { deal, holdBack, joinLone, together } from './split-classes.js';
 import { divideGroups, unevenness } from './split-groups.js';
 import { splitKind, type GroupRule, type SplitKind, type SplitOptions } from './split-options.js';
 
@@ -32,8 +32,16 @@ export interface Divided {
   rows: readonly number[];
   /** for each row the first row with the same pixels */
   sameAs: ArrayLike<number>;
-  /** folders above a row's class folder; absent: none */
-  depth?: (row: number) => number;
+  /** the group of a row, where a pattern does not tell it; absent: the folder below the class folder */
+  named?: (row: number) => string | undefined;
+  /** whether every class has to be trained on, as where the labels are what is learned (default true) */
+  exact?: boolean;
+}
+
+/** <class>/<folder>/<image> -> folder */
+export function folderBelow(file: string): string | undefined {
+  const [, folder, image] = file.split('/');
+  return image === undefined ? undefined : folder;
 }
 
 /**
@@ -43,15 +51,17 @@ export interface Divided {
  * @throws DataError for groups that do not allow it
  */
 export function splitImages(data: Divided, options: SplitOptions, note: (sentence: string) => void): Split {
-  const { rows, labels, files, classes, sameAs, depth = () => 0 } = data;
+  const { rows, files, classes, sameAs, exact = true } = data;
+  const named = data.named ?? ((row: number) => folderBelow(files[row]!));
   const { valSplit = 0.3, seed = 0, folds, fold = 0, group } = options;
   const kind = splitKind(options);
   const ratio = folds === undefined ? valSplit : 1 / folds;
   const units = together(rows, (row) => sameAs[row]!);
+  const labels = exact ? data.labels : joinLone(units, data.labels);
   let held: readonly number[];
   if (kind === 'group') {
     const shares = folds === undefined ? [ratio] : new Array<number>(folds).fill(ratio);
-    const split = { units, rows, labels, files, classes, rule: group!, depth, seed };
+    const split = { units, rows, labels, files, classes, rule: group!, named, seed, exact };
     held = divideGroups(split, shares)[fold]!;
     const uneven = unevenness(held, rows, labels, classes, ratio);
     if (uneven !== undefined) note(uneven);

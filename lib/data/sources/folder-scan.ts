@@ -5,35 +5,17 @@ import path from 'node:path';
 import { DataError } from '../../errors.js';
 import type { BadFile } from '../dataset.js';
 import { IMAGE_EXTENSIONS, reasonOf } from '../decode.js';
+import { folderBelow } from '../split.js';
+import { byCodePoint, inOrder, partOf, type Listed, type ListedImage, type Part } from '../listing.js';
 
-export type Part = 'train' | 'val' | 'test';
-
-export interface Listing {
-  root: string;
-  classes: string[];
-  /** relative to the root, with '/' */
-  files: string[];
-  labels: Int32Array;
-  /** of each file: its part where the folder names parts, else '' */
-  parts: (Part | '')[];
+/** Class folders as a list. */
+export interface FolderListing extends Listed {
+  readonly root: string;
+  readonly classes: readonly string[];
   /** files in class folders that are no images by their names */
-  ignored: number;
-  /** folders and links that could not be followed */
-  unlisted: BadFile[];
-  notes: string[];
+  readonly ignored: number;
 }
 
-/** Names of part folders, whatever their case. */
-const PARTS: Readonly<Record<string, Part>> = {
-  train: 'train',
-  training: 'train',
-  val: 'val',
-  valid: 'val',
-  validation: 'val',
-  test: 'test',
-};
-const partOf = (name: string): Part | undefined => PARTS[name.toLowerCase()];
-const byCodePoint = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const isImage = (name: string): boolean => IMAGE_EXTENSIONS.has(path.extname(name).toLowerCase());
 
 interface Folder {
@@ -142,10 +124,12 @@ async function partsOf(
 
 /**
  * Lists a folder of class folders, or of parts with class folders in each.
- * @param lenient for evaluation: one class, lone images, classes that lack in a part and a missing train/ are all right
+ * @param dir as it was given, for messages
+ * @param lenient for evaluation: one class, classes that lack in a part and a missing train/ are all right
  * @throws DataError when there is nothing to train on
  */
-export async function scanFolder(root: string, lenient: boolean): Promise<Listing> {
+export async function scanFolder(dir: string, lenient: boolean): Promise<FolderListing> {
+  const root = path.resolve(dir);
   const expected = 'expected a folder with one subfolder of images a class';
   const info = await stat(root).catch((error: NodeJS.ErrnoException) => error);
   if (info instanceof Error) {
@@ -156,16 +140,15 @@ export async function scanFolder(root: string, lenient: boolean): Promise<Listin
 
   const scanner = new Scanner(root);
   const parts = await partsOf(root, scanner, lenient);
-  const found = new Map<string, { part: Part | ''; file: string }[]>();
+  const images: ListedImage[] = [];
   for (const { part, dir, classes } of parts) {
-    for (const name of classes) {
-      const images = await scanner.images(dir ? `${dir}/${name}` : name);
-      found.set(name, [...(found.get(name) ?? []), ...images.map((file) => ({ part, file }))]);
+    for (const label of classes) {
+      const folder = dir ? `${dir}/${label}` : label;
+      for (const name of await scanner.images(folder)) images.push(listed(root, name, label, folder, part));
     }
   }
   const { ignored, unlisted } = scanner;
-  const classes = [...found.keys()].filter((c) => found.get(c)!.length > 0).sort(byCodePoint);
-  if (classes.length === 0) {
+  if (images.length === 0) {
     const [first] = unlisted;
     const others = ignored ? `; ${ignored} files of other kinds were passed over` : '';
     throw new DataError(
@@ -174,26 +157,33 @@ export async function scanFolder(root: string, lenient: boolean): Promise<Listin
       [root],
     );
   }
-  if (!lenient) refuseUntrainable(root, parts, classes, found);
-  const all = classes.flatMap((c, label) => found.get(c)!.map((f) => ({ ...f, label })));
+  const classes = [...new Set(images.map(({ label }) => label as string))].sort(byCodePoint);
+  if (!lenient) refuseUntrainable(root, parts, classes);
   return {
+    task: 'multiclass',
+    images: inOrder(images),
+    from: dir,
     root,
     classes,
-    files: all.map((f) => f.file),
-    labels: Int32Array.from(all, (f) => f.label),
-    parts: all.map((f) => f.part),
+    partFolders: true,
     ignored,
     unlisted,
     notes: notesOn(parts.map((p) => p.part)),
   };
 }
 
-function refuseUntrainable(
-  root: string,
-  parts: Awaited<ReturnType<typeof partsOf>>,
-  classes: readonly string[],
-  found: ReadonlyMap<string, readonly { part: Part | '' }[]>,
-): void {
+function listed(root: string, name: string, label: string, classFolder: string, part: Part | ''): ListedImage {
+  const folder = folderBelow(`${label}/${name.slice(classFolder.length + 1)}`);
+  return {
+    name,
+    image: path.join(root, name),
+    label,
+    ...(part !== '' && { split: part }),
+    ...(folder !== undefined && { folder }),
+  };
+}
+
+function refuseUntrainable(root: string, parts: Awaited<ReturnType<typeof partsOf>>, classes: readonly string[]): void {
   for (const { part, dir, classes: names } of parts) {
     const missing = classes.filter((c) => !names.includes(c));
     if (part !== '' && missing.length > 0) {
@@ -205,14 +195,6 @@ function refuseUntrainable(
   }
   if (classes.length === 1)
     throw new DataError(`${root} has one class (${classes[0]}); a classifier needs at least two class folders`, [root]);
-  if (parts.some((p) => p.part === 'val')) return;
-  const lonely = classes.filter((c) => found.get(c)!.filter((f) => f.part !== 'test').length === 1);
-  if (lonely.length > 0) {
-    throw new DataError(
-      `too few images to train on and validate: ${lonely.join(', ')} ${lonely.length === 1 ? 'has' : 'have'} one; expected at least two a class`,
-      [root],
-    );
-  }
 }
 
 function notesOn(parts: readonly (Part | '')[]): string[] {
