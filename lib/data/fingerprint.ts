@@ -3,8 +3,8 @@ import type { TensorData } from '../native/wire.js';
 import type { Dataset } from './dataset.js';
 import type { Split } from './split.js';
 
-/** Of each row of the store: its file and class. */
-export type Listing = Pick<Dataset, 'labels'> & {
+/** Of each row of the store: its file and class, or targets. */
+export type Listing = Pick<Dataset, 'labels' | 'targets'> & {
   readonly classes: readonly string[];
   readonly files: readonly string[];
 };
@@ -22,7 +22,7 @@ const PARTS = ['training', 'validation', 'test', 'no part'] as const;
 
 /** Looks at every image that is used. Yields to the event loop now and then. */
 export async function fingerprintOf(data: Dataset, split: Split): Promise<Fingerprint> {
-  const { classes, files, labels } = data;
+  const { classes, files, labels, targets } = data;
   const parts = new Int32Array(files.length).fill(NO_PART);
   [split.train, split.val, split.test].forEach((rows, part) => rows.forEach((row) => (parts[row] = part)));
   const pixels = new BigInt64Array(files.length);
@@ -30,18 +30,21 @@ export async function fingerprintOf(data: Dataset, split: Split): Promise<Finger
     if (row % 32 === 31) await new Promise((resolve) => setImmediate(resolve));
     if (parts[row] !== NO_PART) pixels[row] = BigInt.asIntN(64, BigInt(`0x${data.store.hash(row)}`));
   }
-  return { classes, files, labels, parts, pixels };
+  return { classes, files, labels, ...(targets && { targets }), parts, pixels };
 }
 
 /** As tensors, to be kept with others. */
-export function fingerprintTensors({ classes, files, labels, parts, pixels }: Fingerprint): Map<string, TensorData> {
+export function fingerprintTensors(print: Fingerprint): Map<string, TensorData> {
+  const { classes, files, labels, targets, parts, pixels } = print;
   const names = Uint8Array.from(Buffer.from(JSON.stringify({ classes, files })));
-  return new Map<string, TensorData>([
+  const tensors = new Map<string, TensorData>([
     ['data.names', { data: names, shape: [names.length], dtype: 'uint8' }],
     ['data.labels', { data: labels, shape: [labels.length], dtype: 'int32' }],
     ['data.parts', { data: parts, shape: [parts.length], dtype: 'int32' }],
     ['data.pixels', { data: pixels, shape: [pixels.length], dtype: 'int64' }],
   ]);
+  if (targets) tensors.set('data.targets', { data: targets, shape: [files.length, classes.length], dtype: 'float32' });
+  return tensors;
 }
 
 /** The reverse. @throws where a tensor is missing, or is not what it should be */
@@ -56,6 +59,7 @@ export function fingerprintFrom(tensors: ReadonlyMap<string, TensorData>): Finge
     classes: names.classes,
     files: names.files,
     labels: of('labels') as Int32Array,
+    ...(tensors.has('data.targets') && { targets: of('targets') as Float32Array }),
     parts: of('parts') as Int32Array,
     pixels: of('pixels') as BigInt64Array,
   };
@@ -76,7 +80,8 @@ const count = (names: readonly string[], what: string): string[] =>
 export function listingChanges(was: Listing, now: Listing): string[] {
   const both = shared(was, now);
   const common = new Set(both.map(([file]) => file));
-  const classOf = ({ classes, labels }: Listing, row: number): string | undefined => classes[labels[row]!];
+  const learnedOf = ({ classes, labels, targets }: Listing, row: number): string | undefined =>
+    targets ? targets.subarray(row * classes.length, (row + 1) * classes.length).join() : classes[labels[row]!];
   const changes = [
     ...(was.classes.join('\n') === now.classes.join('\n')
       ? []
@@ -90,8 +95,8 @@ export function listingChanges(was: Listing, now: Listing): string[] {
       'new',
     ),
     ...count(
-      both.filter(([, old, row]) => classOf(was, old) !== classOf(now, row)).map(([file]) => file),
-      'in another class',
+      both.filter(([, old, row]) => learnedOf(was, old) !== learnedOf(now, row)).map(([file]) => file),
+      was.targets ? 'with other targets' : 'in another class',
     ),
   ];
   const reordered = changes.length === 0 && was.files.some((file, row) => file !== now.files[row]);

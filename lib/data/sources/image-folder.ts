@@ -1,5 +1,6 @@
 // ImageFolder: a folder of class folders as a Dataset. Reading names is folder-scan.ts, the rest ../listed-images.ts.
 import { checkText } from '../checks.js';
+import { ImageList } from '../image-list.js';
 import { checkOpenOptions, ListedImages, placeFor, type OpenOptions } from '../listed-images.js';
 import { rowsOf, type Listing } from '../listing.js';
 import type { Place } from '../pack.js';
@@ -52,5 +53,15 @@ export class ImageFolder extends ListedImages {
     const scanned = await scanFolder(dir, options.allowOneClass ?? false);
     const listing = rowsOf(scanned);
     return new ImageFolder(listing, scanned.ignored, options, await placeFor(listing, options));
+  }
+
+  /**
+   * The images of a folder, to be chosen from before they are decoded. What cannot be trained on is refused when they are
+   * opened.
+   * @throws DataError where there are no images in class folders
+   */
+  static async list(dir: string): Promise<ImageList> {
+    checkText('the folder of images', dir);
+    return new ImageList(await scanFolder(dir, true));
   }
 }
