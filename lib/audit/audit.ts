@@ -1,9 +1,11 @@
 // audit: a look at a folder of images before anything is trained on it. What is looked for is in the files beside this.
-import path from 'node:path';
 import { DataError, UsageError } from '../errors.js';
 import { pictureSize } from '../data/decode.js';
 import { inLanes } from '../data/pack.js';
-import { ImageFolder, type ImageFolderOptions } from '../data/sources/image-folder.js';
+import type { ListedImages, OpenOptions } from '../data/listed-images.js';
+import { ImageFolder } from '../data/sources/image-folder.js';
+import type { ManifestOptions } from '../data/sources/image-manifest.js';
+import { openImages } from '../data/sources/open-images.js';
 import type { SplitOptions } from '../data/split-options.js';
 import type { Split } from '../data/split.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
@@ -14,9 +16,12 @@ import { measureLeakage } from './leakage.js';
 import { nearPairs } from './near-duplicates.js';
 import type { Audit } from './result.js';
 
-/** How a folder is read and split, and what of it is looked at. */
+/** How a folder or a manifest is read and split, and what of it is looked at. */
 export interface AuditOptions
-  extends SplitOptions, Pick<ImageFolderOptions, 'cache' | 'cacheDir' | 'maxPixels' | 'concurrency' | 'signal'> {
+  extends
+    SplitOptions,
+    Pick<OpenOptions, 'cache' | 'cacheDir' | 'maxPixels' | 'concurrency' | 'signal'>,
+    Pick<ManifestOptions, 'columns' | 'root'> {
   /** side of the square a training would resize images to, pixels (default: what the weights say, else 224) */
   size?: number;
   /** a backbone whose features neighbours are looked for with; absent: that is left out, which takes most of the time */
@@ -34,7 +39,8 @@ const ELONGATED = 2;
  * Looks at a folder of images before it is trained on: counts, sizes, files that cannot be read, pictures that are there
  * more than once, turned, mirrored, saved anew or in two classes, and what of it leaks from training into validation.
  * With `weights` also how often the nearest neighbour of an image is its neighbour in number.
- * @param dir a folder as `ImageFolder.open` reads it; what that would refuse is a finding here
+ * @param dir a folder as `ImageFolder.open` reads it, or a manifest of classes as `ImageManifest.open` does; files that
+ * those would refuse are findings here
  * @throws UsageError for options out of range; DataError when there are no images in class folders
  * @example
  * import { audit } from 'mnv2-torch';
@@ -58,7 +64,7 @@ export async function audit(dir: string, options: AuditOptions = {}): Promise<Au
   const size = options.size ?? weights?.preprocess?.size ?? 224;
   if (weights?.preprocess && weights.preprocess.size !== size)
     throw new UsageError(`size: the weights in ${weights.file} expect ${weights.preprocess.size} pixels, got ${size}`);
-  const data = await ImageFolder.open(dir, {
+  const data = await openImages(dir, {
     ...folder,
     size,
     skipBad: true,
@@ -76,7 +82,7 @@ export async function audit(dir: string, options: AuditOptions = {}): Promise<Au
     const prints = await Fingerprints.take(data.store, rows, signal);
     const once = rows.filter((row) => !again.has(row));
     const pairs = await nearPairs(prints, once, signal);
-    const sizes = await pictureSizes(path.resolve(dir), data.files, rows, signal);
+    const sizes = await pictureSizes(data, rows, signal);
     const leakage =
       weights && splits.length > 0
         ? await measureLeakage({
@@ -99,7 +105,7 @@ export async function audit(dir: string, options: AuditOptions = {}): Promise<Au
       [...some].filter((row) => labels[row] === label).length;
     const grey = rows.filter((row) => prints.grey[row] === 1);
     const found: Omit<Audit, 'findings'> = {
-      root: dir,
+      root: data instanceof ImageFolder ? dir : (data.root ?? dir),
       size,
       images: rows.length,
       classes: classes.map((label, c) => ({
@@ -122,7 +128,7 @@ export async function audit(dir: string, options: AuditOptions = {}): Promise<Au
       pixels: sizes.length > 0 ? { width: spread(sizes, 'width'), height: spread(sizes, 'height') } : null,
       unreadable: data.skipped,
       damaged: data.damaged,
-      ignored: data.ignored,
+      ignored: data instanceof ImageFolder ? data.ignored : 0,
       duplicates: equal.map((group) => ({
         files: group.map((row) => files[row]!),
         contradiction: differ(group, labels),
@@ -155,7 +161,7 @@ export async function audit(dir: string, options: AuditOptions = {}): Promise<Au
  * folder does not allow any, and why.
  */
 async function splitsOf(
-  data: ImageFolder,
+  data: ListedImages,
   given: Split,
   options: SplitOptions,
   notes: string[],
@@ -198,16 +204,15 @@ interface Sized {
 
 /** What the heads of these files say. */
 async function pictureSizes(
-  root: string,
-  files: readonly string[],
+  data: ListedImages,
   rows: readonly number[],
   signal: AbortSignal | undefined,
 ): Promise<Sized[]> {
   const sizes = new Array<Sized>(rows.length);
   await inLanes(rows.length, 8, async (n) => {
     signal?.throwIfAborted();
-    const file = files[rows[n]!]!;
-    sizes[n] = { file, ...(await pictureSize(path.join(root, file))) };
+    const row = rows[n]!;
+    sizes[n] = { file: data.files[row]!, ...(await pictureSize(data.pathOf(row))) };
   });
   return sizes;
 }

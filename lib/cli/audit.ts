@@ -12,15 +12,15 @@ import { define } from './command.js';
 import { badImageFlags, deviceFlag, seedFlag, sizeFlag } from './flags.js';
 import { openWeights } from './network.js';
 import { flag, given, ofSettings, optionalPath, path, type Values } from './options.js';
-import { runSchema } from './run-settings.js';
+import { IMAGES, manifestOptions, runSchema } from './run-settings.js';
 
-const operands = { data: path({ describe: 'folder of images, one subfolder a class (or train/ and val/)' }) };
+const operands = { data: path({ describe: IMAGES }) };
 const options = {
   size: sizeFlag({
     least: 1,
     describe: 'side of the square of a training, pixels (default 224, or what the weights say)',
   }),
-  ...ofSettings(runSchema.pick({ split: true, group: true, valSplit: true })),
+  ...ofSettings(runSchema.pick({ columns: true, root: true, split: true, group: true, valSplit: true })),
   seed: seedFlag({ describe: 'of the split' }),
   weights: optionalPath({ describe: 'backbone whose features tell how alike neighbours are; takes most of the time' }),
   device: deviceFlag({ default: 'cpu' }),
@@ -86,6 +86,7 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
     seed,
     device,
     maxPixels,
+    ...manifestOptions(a),
     ...given({ size: a.size, split, group, valSplit, weights }),
     onProgress: ({ phase, done, total }) => {
       const label = phase === 'decode' ? 'decode images' : 'features';

@@ -1,21 +1,23 @@
 // `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is infer/evaluate.ts.
 import { DataError, UsageError } from '../errors.js';
 import type { Split } from '../data/split.js';
-import { ImageFolder } from '../data/sources/image-folder.js';
+import { openImages } from '../data/sources/open-images.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';
 import { mistakes, type Judged } from '../infer/judged.js';
 import { define } from './command.js';
 import { badImageFlags, deviceFlag, precisionFlag, ttaFlag } from './flags.js';
-import { flag, optionalPath, path, type Values } from './options.js';
+import { flag, ofSettings, optionalPath, path, type Values } from './options.js';
+import { IMAGES, manifestOptions, runSchema } from './run-settings.js';
 
 const operands = {
   checkpoint: path({ describe: 'a .safetensors with its classes, or the folder of a run' }),
-  data: path({ describe: 'folder of images, one subfolder a class' }),
+  data: path({ describe: IMAGES }),
 };
 const options = {
   split: optionalPath({ describe: "a run's split.json: only what was held back from training" }),
+  ...ofSettings(runSchema.pick({ columns: true, separator: true, root: true })),
   device: deviceFlag({ default: 'auto' }),
   precision: precisionFlag(),
   ...badImageFlags({ skipBad: 'leave unreadable images out instead of stopping' }),
@@ -102,7 +104,8 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
   const show = (label: string, done: number, total: number): void => {
     if (!a.quiet) progress.draw(label, done, total, (performance.now() - since) / 1000);
   };
-  const data = await ImageFolder.open(a.data, {
+  const data = await openImages(a.data, {
+    ...manifestOptions(a),
     size: checkpoint.preprocess.size,
     skipBad: a.skipBad,
     allowDamaged: a.allowDamaged,

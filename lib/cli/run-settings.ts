@@ -3,6 +3,9 @@
 import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { MOST_PIXELS } from '../data/checks.js';
+import { TASKS } from '../data/dataset.js';
+import type { ManifestOptions } from '../data/sources/image-manifest.js';
+import { columnsOf } from '../data/sources/manifest-columns.js';
 import { groupRule, MOST_FOLDS, SPLIT_KINDS } from '../data/split-options.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import { readRegularFile } from '../data/regular-file.js';
@@ -16,19 +19,39 @@ import { MOST_SIZE } from '../weights/preprocess.js';
 /** More would not make an interval any narrower that a person cares about. */
 const MOST_REPEATS = 100;
 const path = words('a path');
-const GROUP = "'folder' (<class>/<group>/<image>) or a pattern with one capture group, such as 'site(\\d+)'";
+/** What commands learn from or look at. */
+export const IMAGES =
+  'folder of images, one subfolder a class (or train/ and val/), or a manifest of them (.csv, .tsv, .json, .ndjson)';
+const GROUP =
+  "'folder' (<class>/<group>/<image>), 'column:<name>' of a manifest or a pattern with one capture group, such as 'site(\\d+)'";
+const COLUMNS = 'columns such as image=path,label=species,split=part';
 
-function isGroupRule(typed: string): boolean {
-  try {
-    return groupRule(typed) !== undefined;
-  } catch {
-    return false;
-  }
-}
+const readableBy =
+  (read: (typed: string) => object) =>
+  (typed: string): boolean => {
+    try {
+      return read(typed) !== undefined;
+    } catch {
+      return false;
+    }
+  };
 
 export const runSchema = z.strictObject(
   {
-    data: setting(path, 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes'),
+    data: setting(path, `${IMAGES}; none: the built-in scenes`),
+    task: setting(
+      choice(TASKS),
+      'what is learned of an image: its class, several labels, or numbers; the last two of a manifest',
+      {
+        default: 'multiclass',
+      },
+    ),
+    columns: setting(
+      words(COLUMNS).refine(readableBy(columnsOf), { error: COLUMNS }),
+      'which column of a manifest holds what (default: by their names); label may come several times',
+    ),
+    separator: setting(words('text'), "between labels in one cell (default '|' or ';')"),
+    root: setting(path, 'folder that the paths in a manifest are relative to (default: its own)'),
     arch: setting(choice(ARCHITECTURES), 'network (default mobilenet_v2, or what the weights say)'),
     width: setting(number({ above: 0, most: MOST_WIDTH }), 'width multiplier (default 1, or what the weights say)'),
     size: setting(
@@ -46,7 +69,7 @@ export const runSchema = z.strictObject(
       choice(SPLIT_KINDS),
       'images validated on: scattered (default), in runs of file names, or whole groups (see --group)',
     ),
-    group: setting(words(GROUP).refine(isGroupRule, { error: GROUP }), 'keeps groups of images whole'),
+    group: setting(words(GROUP).refine(readableBy(groupRule), { error: GROUP }), 'keeps groups of images whole'),
     folds: setting(
       whole({ least: 2, most: MOST_FOLDS }),
       'cross-validation: the images are cut into this many parts, and a network is trained for each that is held back',
@@ -69,6 +92,21 @@ export const runSchema = z.strictObject(
 );
 /** Settings of a run; absent ones are left to whoever has their default. */
 export type RunSettings = Omit<z.output<typeof runSchema>, 'about'>;
+
+/** How a manifest is understood, as options have it. */
+export function manifestOptions({
+  task,
+  columns,
+  separator,
+  root,
+}: Pick<RunSettings, 'task' | 'columns' | 'separator' | 'root'>): ManifestOptions {
+  return {
+    ...(task !== undefined && { task }),
+    ...(columns !== undefined && { columns: columnsOf(columns) }),
+    ...(separator !== undefined && { separator }),
+    ...(root !== undefined && { root }),
+  };
+}
 
 /** Those of the training, and those of the data and the network. */
 export function divided(settings: RunSettings): { training: Settings; around: Omit<RunSettings, keyof Settings> } {

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { DEFAULT_MAX_PIXELS } from '../data/decode.js';
 import type { Dataset } from '../data/dataset.js';
+import { checkManifestOptions } from '../data/sources/image-manifest.js';
 import { groupRule } from '../data/split-options.js';
 import { createModel } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
@@ -13,7 +14,7 @@ import { resolveRecipe, type TrainerOptions } from '../train/recipe.js';
 import { networkOf, type SavedState } from '../train/state-file.js';
 import { namedNetwork, openWeights, wishesOf } from './network.js';
 import { given, ofSettings, optionalPath, type Values } from './options.js';
-import { divided, readConfig, runSchema, type RunSettings } from './run-settings.js';
+import { divided, IMAGES, manifestOptions, readConfig, runSchema, type RunSettings } from './run-settings.js';
 
 /** The demo: small enough to learn from scratch in about a minute on two cores. */
 const DEMO = { epochs: 20, batchSize: 32, augment: 'aerial' } as const;
@@ -21,12 +22,10 @@ const DEMO = { epochs: 20, batchSize: 32, augment: 'aerial' } as const;
 const DEMO_NETWORK = { size: 64, width: 0.35, lr: 4e-3 } as const;
 const DEMO_PER_CLASS = 100;
 /** Of the images, where nothing is said. */
-const IMAGES = { valSplit: 0.3, skipBad: false, allowDamaged: false, maxPixels: DEFAULT_MAX_PIXELS };
+const HOW_READ = { valSplit: 0.3, skipBad: false, allowDamaged: false, maxPixels: DEFAULT_MAX_PIXELS };
 
 export const trainingOperands = {
-  data: optionalPath({
-    describe: 'folder of images, one subfolder a class (or train/ and val/); none: the built-in scenes',
-  }),
+  data: optionalPath({ describe: `${IMAGES}; none: the built-in scenes` }),
 };
 export const trainingOptions = {
   config: optionalPath({ describe: "settings as YAML or JSON, such as a run's config.json; flags count before them" }),
@@ -79,8 +78,12 @@ export async function planTraining(words: TrainingWords, quiet: boolean, saved?:
   const from = saved ? words.weights : asked.weights;
   const weights = from && from !== 'none' ? await openWeights(from, wishesOf(asked), quiet) : undefined;
   const demo = asked.data === undefined && asked.preset === undefined;
-  const settings = { ...IMAGES, ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
+  const settings = { ...HOW_READ, ...(demo && DEMO), ...(demo && !weights && DEMO_NETWORK), ...asked };
   const { training, around } = divided(settings);
+  const manifest = manifestOptions(settings);
+  checkManifestOptions(manifest);
+  if (settings.data === undefined && (settings.task ?? 'multiclass') !== 'multiclass')
+    throw new UsageError(`--task ${settings.task}: expected a manifest, got none: the built-in scenes have classes`);
   const { arch, options: network } = namedNetwork(settings, saved ? networkOf(saved) : weights);
   const preset = settings.preset && PRESETS[settings.preset];
   const size = settings.size ?? preset?.size ?? weights?.preprocess?.size ?? 224;
@@ -95,9 +98,10 @@ export async function planTraining(words: TrainingWords, quiet: boolean, saved?:
     settings,
     options,
     async open(show, signal, other = {}) {
-      const data = await openImages({ ...settings, seed, ...other }, size, show, signal);
+      const data = await imagesOf({ ...settings, seed, ...other }, size, show, signal);
       const model = createModel(arch, { ...network, numClasses: data.classes.length });
-      const from = around.data === undefined ? {} : { data: path.resolve(around.data) };
+      const absolute = { data: around.data, root: around.root };
+      const from = Object.fromEntries(Object.entries(given(absolute)).map(([key, at]) => [key, path.resolve(at)]));
       return {
         data,
         model,
@@ -115,8 +119,8 @@ export async function planTraining(words: TrainingWords, quiet: boolean, saved?:
   };
 }
 
-async function openImages(
-  settings: RunSettings & typeof IMAGES & { seed: number },
+async function imagesOf(
+  settings: RunSettings & typeof HOW_READ & { seed: number },
   size: number,
   show: (event: TrainEvent) => void,
   signal: AbortSignal,
@@ -131,6 +135,7 @@ async function openImages(
     const { syntheticScenes } = await import('../data/sources/synthetic.js');
     return syntheticScenes({ size, perClass: DEMO_PER_CLASS, ...dividing, onProgress, signal });
   }
-  const { ImageFolder } = await import('../data/sources/image-folder.js');
-  return ImageFolder.open(data, { size, ...dividing, skipBad, allowDamaged, maxPixels, onProgress, signal });
+  const { openImages } = await import('../data/sources/open-images.js');
+  const reading = { skipBad, allowDamaged, maxPixels, onProgress, signal };
+  return openImages(data, { size, ...manifestOptions(settings), ...dividing, ...reading });
 }

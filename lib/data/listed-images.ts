@@ -62,6 +62,11 @@ export class ListedImages extends PackedImages {
     this.#listing = listing;
   }
 
+  /** the folder that files are relative to, where there is one */
+  get root(): string | undefined {
+    return this.#listing.root;
+  }
+
   /** Path of a row's file. */
   pathOf(row: number): string {
     return this.#listing.images[row]!.image;

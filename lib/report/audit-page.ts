@@ -14,7 +14,7 @@ const MOST_COPIES = 60;
 async function picture(root: string, file: string): Promise<string | undefined> {
   const { default: sharp } = await import('sharp');
   try {
-    const pixels = await decodeImage(path.join(root, file), SIDE, { allowDamaged: true });
+    const pixels = await decodeImage(path.resolve(root, file), SIDE, { allowDamaged: true });
     const raw = { width: SIDE, height: SIDE, channels: 3 } as const;
     const jpeg = await sharp(pixels, { raw }).jpeg({ quality: 75 }).toBuffer();
     return `data:image/jpeg;base64,${jpeg.toString('base64')}`;

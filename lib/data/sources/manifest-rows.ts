@@ -1,6 +1,6 @@
 // The rows of a manifest: CSV, TSV, JSON and NDJSON as cells by column, each with the line it is on. Knows no images.
 import path from 'node:path';
-import { parse, type CsvError, type Info } from 'csv-parse/sync';
+import type { CsvError, Info } from 'csv-parse/sync';
 import { DataError } from '../../errors.js';
 import { shown } from '../checks.js';
 import { IMAGE_EXTENSIONS, reasonOf } from '../decode.js';
@@ -20,7 +20,7 @@ export interface ManifestRows {
 /** Ten million short rows take less. */
 const MOST_BYTES = 2 ** 29 - 2 ** 24;
 
-type Reader = (text: string, file: string) => ManifestRows;
+type Reader = (text: string, file: string) => ManifestRows | Promise<ManifestRows>;
 const READERS: Readonly<Record<string, Reader>> = {
   '.csv': (text, file) => table(text, file, delimiterOf(text)),
   '.tsv': (text, file) => table(text, file, '\t'),
@@ -63,7 +63,7 @@ export async function readManifest(file: string): Promise<ManifestRows> {
       cause,
     });
   }
-  const rows = read(text, file);
+  const rows = await read(text, file);
   if (rows.rows.length > 0) return rows;
   throw new DataError(`${file}: expected a row an image, found ${text.trim() === '' ? 'an empty file' : 'none'}`, [
     file,
@@ -76,7 +76,8 @@ function delimiterOf(text: string): string {
   return first.includes(',') ? ',' : first.includes(';') ? ';' : first.includes('\t') ? '\t' : ',';
 }
 
-function table(text: string, file: string, delimiter: string): ManifestRows {
+async function table(text: string, file: string, delimiter: string): Promise<ManifestRows> {
+  const { parse } = await import('csv-parse/sync'); // only those with such a table wait for it
   let records: { record: string[]; info: Info }[];
   try {
     const options = { delimiter, info: true, skip_empty_lines: true, trim: true, relax_column_count: true } as const;
