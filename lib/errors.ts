@@ -98,6 +98,13 @@ export class DataError extends Mnv2Error {
   }
 }
 
+/** More images are waiting for an answer than `maxQueued` allows: what was asked was not begun. Ask again later, or ask less at a time. */
+export class QueueFullError extends Mnv2Error {
+  constructor(message: string) {
+    super(message, 'QUEUE_FULL');
+  }
+}
+
 /** Training produced a loss that is not finite. */
 export class DivergedError extends Mnv2Error {
   constructor(message: string) {

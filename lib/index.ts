@@ -6,6 +6,7 @@ export {
   EXIT,
   Mnv2Error,
   ParityError,
+  QueueFullError,
   ShapeError,
   TorchError,
   UsageError,
@@ -122,7 +123,8 @@ export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.j
 export { type BadFile, type Dataset, type Task } from './data/dataset.js';
 export { type Split } from './data/split.js';
 export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js';
-export { decodeImage, type DecodeOptions } from './data/decode.js';
+export type { DecodeOptions } from './data/decode.js';
+export { decodeImage, type ImageInput, type RawPixels, type SharpInstance } from './data/image-input.js';
 export { ImageList } from './data/image-list.js';
 export type { ListedImages, OpenOptions } from './data/listed-images.js';
 export type { Label, ListedImage, Part } from './data/listing.js';
@@ -138,15 +140,20 @@ export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheck
 export { calibrate, type CalibrateOptions } from './infer/calibrate.js';
 export { evaluate, type EvaluateOptions, type Evaluation, type Figures } from './infer/evaluate.js';
 export type { Calibration, CalibrationBin, Judged } from './infer/judged.js';
-export {
-  Classifier,
-  type Classified,
-  type ClassifierOptions,
-  type ClassifyOptions,
-  type ExplainOptions,
-  type Explanation,
-  type Prediction,
-} from './infer/classifier.js';
+export type {
+  AskOptions,
+  Classified,
+  ClassifyOptions,
+  Embedded,
+  EmbeddingOptions,
+  ExplainOptions,
+  Explanation,
+  Prediction,
+  Streamed,
+  StreamItem,
+  Unread,
+} from './infer/answer.js';
+export { Classifier, type ClassifierOptions } from './infer/classifier.js';
 export type { Trained, TrainedModel } from './infer/trained.js';
 export type { TestTimeAugmentation } from './infer/views.js';
 export { exportOnnx, type OnnxOptions } from './export/onnx-file.js';

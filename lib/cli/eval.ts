@@ -2,6 +2,7 @@
 import { DataError, UsageError } from '../errors.js';
 import type { Split } from '../data/split.js';
 import { openImages } from '../data/sources/open-images.js';
+import { csvLine } from '../report/csv.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { evaluate, type Evaluation } from '../infer/evaluate.js';
@@ -77,15 +78,9 @@ function mistakeTable(wrong: readonly Named[]): string {
   return wrong.length === 0 ? 'no mistakes\n' : `    loss  ${'taken for'.padEnd(width + 9)} file\n${rows.join('\n')}\n`;
 }
 
-/** RFC 4180: fields with a comma, a quote or a line's end are quoted. */
-const field = (v: string | number): string =>
-  /[",\r\n]/.test(String(v)) ? `"${String(v).replaceAll('"', '""')}"` : String(v);
 const csvOf = (images: readonly Named[]): string =>
-  [
-    'file,label,predicted,probability,loss',
-    ...images.map((i) => [i.file, i.label, i.predicted, i.probability, i.loss].map(field).join(',')),
-    '',
-  ].join('\r\n');
+  csvLine(['file', 'label', 'predicted', 'probability', 'loss']) +
+  images.map((i) => csvLine([i.file, i.label, i.predicted, i.probability, i.loss])).join('');
 
 /** Without a split file every image counts; with one, what was held back from training. */
 function judgedPart({ train, val, test }: Split, held: boolean): { indices: Int32Array; judgedOn: string } {

@@ -35,6 +35,12 @@ export const deviceFlag = (o: { default: 'auto' | 'cpu' }) =>
 export const ttaFlag = () =>
   choice(TTA, { describe: 'also the mean over views of an image: it and its mirror image, or all eight symmetries' });
 export const threadsFlag = () => whole({ least: 1, most: MOST_THREADS, describe: 'CPU threads (default: all cores)' });
+export const moduleFlag = () =>
+  word<string>({
+    expected: 'the name of a module',
+    parse: (typed) => (typed === '' ? undefined : typed),
+    describe: "whose output is taken, as in 'features.14' (default: what the head reads)",
+  });
 export const precisionFlag = () =>
   choice(['fp32', 'bf16'] as const, { default: 'fp32', describe: 'bf16: convolutions in bfloat16' });
 

@@ -19,6 +19,8 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   'lr-find': () => import('./lr-find.js'),
   eval: () => import('./eval.js'),
   predict: () => import('./predict.js'),
+  embed: () => import('./embed.js'),
+  similar: () => import('./similar.js'),
   export: () => import('./export.js'),
   import: () => import('./import.js'),
   weights: () => import('./weights.js'),

@@ -1,10 +1,9 @@
 // One encoded image -> RGB bytes at the model's size, by sharp. Owns the rules for odd formats, for damage, and how much
 // memory decoding may take; no folders, no stores.
 import type { Sharp } from 'sharp';
-import { DataError, UsageError } from '../errors.js';
+import { DataError } from '../errors.js';
 import { native } from '../native/load.js';
 import { Budget } from './budget.js';
-import { checkFlag, checkWhole, MOST_PIXELS, MOST_SIZE, shown } from './checks.js';
 import { readRegularFile } from './regular-file.js';
 
 /** Changes whenever the same file would give other pixels: cached packs of another version are not used. */
@@ -59,55 +58,6 @@ export async function decodeInParallel(): Promise<void> {
   (await loadSharp()).concurrency(1);
 }
 
-/**
- * Decodes an image to `size` x `size` RGB bytes, [size, size, 3].
- *
- * Greyscale becomes three equal channels, 16 bits become 8, CMYK and embedded profiles become sRGB, transparency is laid
- * over black, EXIF orientation is applied, and of an animation the first frame is taken. The picture is squashed to the
- * square (no crop) by a triangle filter widened when shrinking: Pillow's bilinear to the byte, unless JPEG or WebP can
- * leave half of their pixels out while decoding. One already at that size is not resampled.
- *
- * Damage is found where the format lets it be: cut files of every kind, JPEG by reading all of its codes, PNG by its
- * checksums, others where their data makes no sense. Pixels of uncompressed TIFF, and most of WebP, may be anything.
- * @param source a path, or the encoded bytes
- * @param size 1 to 8192
- * @throws DataError when it cannot be read, is no regular file, is damaged, or has more than `maxPixels` pixels;
- * UsageError for a source of another type
- * @example
- * import { decodeImage } from 'mnv2-torch';
- * const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="red"/></svg>');
- * const pixels = await decodeImage(svg, 4);
- * console.log(pixels.length, pixels[0]); // 48 255
- */
-export async function decodeImage(
-  source: string | Uint8Array,
-  size: number,
-  options: DecodeOptions = {},
-): Promise<Uint8Array> {
-  const { maxPixels = DEFAULT_MAX_PIXELS, allowDamaged = false } = options;
-  if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
-    throw new UsageError(
-      `image: expected a path or the encoded bytes (a Buffer or Uint8Array), got ${shown(source as unknown)}`,
-    );
-  }
-  checkWhole('size', size, 1, MOST_SIZE);
-  checkWhole('maxPixels', maxPixels, 1, MOST_PIXELS);
-  checkFlag('allowDamaged', allowDamaged);
-  const name = typeof source === 'string' ? source : 'image';
-  try {
-    const { pixels, damage } = await (typeof source === 'string'
-      ? decodeFile(source, size, maxPixels)
-      : decodeBytes(unshared(source), size, maxPixels));
-    if (damage !== undefined && !allowDamaged)
-      throw new DataError(
-        `${damage}. Repair or replace it, or decode what is left of it with allowDamaged (--allow-damaged).`,
-      );
-    return pixels;
-  } catch (cause) {
-    throw new DataError(`${name}: ${reasonOf(cause)}`, [name], { cause });
-  }
-}
-
 /** Why a file could not be decoded, on one line. */
 export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
@@ -117,20 +67,23 @@ export function reasonOf(error: unknown): string {
   return [...new Set(message.trim().split(/\s*\n\s*/))].join('; ').replace(/^Input buffer /, 'it ');
 }
 
-/** Others may write to shared memory while it is read. */
-const unshared = (bytes: Uint8Array): Uint8Array =>
-  bytes.buffer instanceof SharedArrayBuffer ? new Uint8Array(bytes) : bytes;
-
 /** Decodes a file; large ones wait for their turn. Sizes are limits of `decodeImage`. */
-export function decodeFile(file: string, size: number, maxPixels: number): Promise<Decoded> {
+export const decodeFile = (file: string, size: number, maxPixels: number): Promise<Decoded> =>
+  readRegularFile(file, (bytes, read) => decodeRead(bytes, read, size, maxPixels));
+
+/** Decodes what `read` brings, so many bytes; where they are many they wait for their turn. */
+export async function decodeRead(
+  bytes: number,
+  read: () => Promise<Uint8Array>,
+  size: number,
+  maxPixels: number,
+): Promise<Decoded> {
   // Sixteen bits for each of four channels is the most that a sane encoder writes.
   const most = 8 * maxPixels + 2 ** 26;
-  return readRegularFile(file, async (bytes, read) => {
-    if (bytes > most)
-      throw new DataError(`it has ${bytes} bytes, more than a picture of ${maxPixels} pixels (maxPixels) takes`);
-    const decode = async (): Promise<Decoded> => decodeBytes(await read(), size, maxPixels);
-    return bytes <= SHORT ? decode() : encoded.hold(bytes, decode);
-  });
+  if (bytes > most)
+    throw new DataError(`it has ${bytes} bytes, more than a picture of ${maxPixels} pixels (maxPixels) takes`);
+  const decode = async (): Promise<Decoded> => decodeBytes(await read(), size, maxPixels);
+  return bytes <= SHORT ? decode() : encoded.hold(bytes, decode);
 }
 
 /** Width and height a picture was saved with, pixels, as far as its head says; of a file that was decoded before. */
@@ -202,6 +155,18 @@ async function rgbOf(
     .autoOrient()
     .flatten({ background: '#000000' })
     .toColourspace('srgb');
+}
+
+/** Pixels of other kinds, bytes each, as RGB of the same size: [height, width, 3]. */
+export async function rgbOfPixels(
+  pixels: Uint8Array,
+  raw: { width: number; height: number; channels: number },
+): Promise<Uint8Array> {
+  const sharp = await loadSharp();
+  const { width, height } = raw;
+  const channels = raw.channels as 1 | 2 | 3 | 4;
+  const image = sharp(pixels, { raw: { width, height, channels }, limitInputPixels: false });
+  return (await rawOf(image.flatten({ background: '#000000' }).toColourspace('srgb'))).pixels;
 }
 
 /** Its bytes, [height, width, 3]. */

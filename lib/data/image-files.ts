@@ -1,9 +1,9 @@
 // Images that are not a data set: files that were named, and all those below folders.
-import { readdir, stat } from 'node:fs/promises';
-import path from 'node:path';
+import { stat } from 'node:fs/promises';
 import { ImageStore } from '../engine/images.js';
 import { DataError } from '../errors.js';
-import { decodeImage, IMAGE_EXTENSIONS } from './decode.js';
+import { decodeImage } from './image-input.js';
+import { walkImages } from './image-walk.js';
 import { inLanes } from './pack.js';
 
 /** Pictures decoded at a time. */
@@ -11,17 +11,18 @@ const LANES = 4;
 
 /**
  * An image that was named, or every image below a folder, sorted; hidden files and folders are left out.
- * @throws DataError where there is nothing of that name, or a folder has no image in it
+ * @throws DataError where there is nothing of that name, a folder cannot be read, or has no image in it
  */
 export async function imagesIn(at: string): Promise<string[]> {
-  const found = await stat(at).catch((cause: Error) => {
+  await stat(at).catch((cause: Error) => {
     throw new DataError(`${at}: expected an image or a folder of images: ${cause.message}`, [at], { cause });
   });
-  if (!found.isDirectory()) return [at];
-  const entries = await readdir(at, { recursive: true });
-  const names = entries.filter((e) => IMAGE_EXTENSIONS.has(path.extname(e).toLowerCase()) && !/(^|[/\\])\./.test(e));
-  if (names.length === 0) throw new DataError(`${at}: expected a folder of images, found none in it`, [at]);
-  return names.sort().map((name) => path.join(at, name));
+  const names: string[] = [];
+  const onFailure = (error: DataError): never => {
+    throw error;
+  };
+  for await (const name of walkImages([at], { onFailure })) names.push(name);
+  return names.sort();
 }
 
 /** At most `most` of a list, spread evenly over it. */

@@ -1,7 +1,8 @@
 // The pictures an export is tried on: files, those a run held back, or noise where there are none.
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { decodeImage, decodeWhole } from '../data/decode.js';
+import { decodeWhole } from '../data/decode.js';
+import { decodeImage } from '../data/image-input.js';
 import { imagesIn, spread } from '../data/image-files.js';
 import { native } from '../native/load.js';
 import { Random } from '../random.js';

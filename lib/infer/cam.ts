@@ -7,7 +7,8 @@ import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
 import { gradients, mul, softmax, sum } from '../graph/ops.js';
 import { topological } from '../graph/order.js';
-import { input, Tensor, tensorData } from '../graph/tensor.js';
+import { rebuilt, remade } from '../graph/rebuild.js';
+import { input, tensorData, type Tensor } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
 import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
 import { evaluating } from './trained.js';
@@ -40,14 +41,7 @@ function cutAtPooling(logits: Tensor): Cut | undefined {
   const pooling = order.findLast((t) => t.op === 'globalAveragePool');
   if (!pooling) return undefined;
   const pooled = input('pooled', pooling.shape, pooling.dtype);
-  const rebuilt = new Map<Tensor, Tensor>([[pooling, pooled]]);
-  for (const t of order) {
-    if (rebuilt.has(t)) continue;
-    const inputs = t.inputs.map((i) => rebuilt.get(i)!);
-    const same = inputs.every((i, n) => i === t.inputs[n]);
-    rebuilt.set(t, same ? t : new Tensor(t.op, inputs, t.attrs, t.shape, t.dtype, t.path));
-  }
-  const head = rebuilt.get(logits)!;
+  const head = rebuilt(logits, (t, inputs) => (t === pooling ? pooled : remade(t, inputs)));
   const past = topological([head]).some((t) => t.op === 'input' && t !== pooled);
   return past ? undefined : { features: pooling.inputs[0]!, pooled, head };
 }

@@ -1,34 +1,33 @@
-// Classifier: a trained model that answers for photos. Owns the batching of concurrent questions.
-import { DataError, UsageError } from '../errors.js';
-import { decodeImage, type DecodeOptions } from '../data/decode.js';
-import { inferenceBatch } from '../engine/batch-size.js';
+// Classifier: a trained model that answers for pictures: one, several, or a stream of them. Owns what can be asked of it;
+// reading and waiting is asking.ts, batches are batch-queue.ts, the network is picture-program.ts.
+import { UsageError } from '../errors.js';
+import { checkFlag, checkWhole } from '../data/checks.js';
+import type { ImageInput } from '../data/image-input.js';
 import { ImageStore } from '../engine/images.js';
-import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
-import { softmax } from '../graph/ops.js';
-import { input } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
-import { pixelScaling } from '../weights/preprocess.js';
+import {
+  normalized,
+  predictionsOf,
+  type Classified,
+  type ClassifyOptions,
+  type Embedded,
+  type EmbeddingOptions,
+  type ExplainOptions,
+  type Explanation,
+  type Prediction,
+  type Scores,
+  type Streamed,
+  type StreamItem,
+} from './answer.js';
+import { Asking, type Ask } from './asking.js';
 import { ActivationMaps } from './cam.js';
-import { evaluating, onEngine, type Trained } from './trained.js';
-import { meanOverViews, TTA, viewsOf, type TestTimeAugmentation } from './views.js';
+import { PictureProgram } from './picture-program.js';
+import { onEngine, type Trained } from './trained.js';
+import { viewsOf } from './views.js';
 
-/** A class an image may belong to. */
-export interface Prediction {
-  /** name of the class */
-  label: string;
-  /** 0 to 1; all classes sum to 1 */
-  probability: number;
-  /** where `tta` was asked for: the mean of the probabilities over the views; the order is that of the plain ones */
-  tta?: number;
-}
-
-/** The answer for one of several images: the most probable classes, best first, or why it could not be read. */
-export type Classified =
-  { readonly ok: true; readonly predictions: Prediction[] } | { readonly ok: false; readonly error: DataError };
-
-/** Where a classifier runs. */
+/** Where a classifier runs, and how much may wait for it. */
 export interface ClassifierOptions {
   /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
   device?: string;
@@ -36,75 +35,26 @@ export interface ClassifierOptions {
   threads?: number;
   /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
   precision?: 'fp32' | 'bf16';
+  /** images under way at most, being read or waiting; calls beyond are refused with a QueueFullError (default 1024) */
+  maxQueued?: number;
 }
 
-/** What is asked of each image. */
-export interface ClassifyOptions extends DecodeOptions {
-  /** most probable classes to give (default 5) */
-  topK?: number;
-  /** answers for these views of the picture too, averaged: `tta` of each prediction */
-  tta?: TestTimeAugmentation;
-}
-
-/** Where on a picture a classifier sees a class. */
-export interface Explanation extends Prediction {
-  /** row-major [height, width], in logits: positive places speak for the class, negative ones against it */
-  readonly values: Float32Array;
-  /** of the network's last feature map: a cell covers the same share of the picture, as it was, not as a square */
-  readonly height: number;
-  readonly width: number;
-  /** the head is linear (V1, V2): the mean of the values and a bias are the logit; otherwise (V3) to first order */
-  readonly exact: boolean;
-}
-
-/** What is asked about a picture. */
-export interface ExplainOptions extends DecodeOptions {
-  /** name of the class asked about (default: the one predicted) */
-  label?: string;
-}
-
-/** Probabilities of a picture as it is, and their mean over its views. */
-interface Answer {
-  plain: Float32Array;
-  mean: Float32Array | undefined;
-}
-interface Question {
-  pixels: Uint8Array;
-  tta: TestTimeAugmentation | undefined;
-  answer: (answer: Answer) => void;
-  fail: (error: unknown) => void;
-}
-
-/** Images one run takes at most, on a card too: each size is a graph of its own there. */
-const MOST = inferenceBatch('cpu');
-/** Pictures of a list decoded ahead of the network. */
-const AHEAD = 32;
-const ROWS = Int32Array.from({ length: MOST }, (_, i) => i);
+const MOST_QUEUED = 1024;
 
 /** Answers what is on an image. Owns its weights and an engine; `dispose` frees both. */
 export class Classifier {
-  readonly #waiting: Question[] = [];
-  #running = false;
-  readonly #program: Program;
-  readonly #store: ImageStore;
-  readonly #scaling: { scale: number[]; shift: number[] };
+  readonly #program: PictureProgram;
+  readonly #asking: Asking;
   #maps: ActivationMaps | undefined;
 
   private constructor(
     private readonly trained: Trained,
     private readonly weights: Weights,
     private readonly precision: 'fp32' | 'bf16',
+    maxQueued: number,
   ) {
-    const { size } = trained.preprocess;
-    const image = input('image', [-1, 3, size, size]);
-    const probability = evaluating(trained.model, (model) => softmax(model.call(image)));
-    const k = trained.classes.length;
-    if (probability.shape.length !== 2 || probability.shape[1] !== k) {
-      throw new UsageError(`the model must return logits [None, ${k}], one a class; got ${String(probability)}`);
-    }
-    this.#program = compile({ probability }, { weights, precision });
-    this.#store = new ImageStore({ count: MOST, height: size, width: size, channels: 3 });
-    this.#scaling = pixelScaling(trained.preprocess);
+    this.#program = new PictureProgram(trained, weights, precision);
+    this.#asking = new Asking(this.#program, trained.preprocess.size, maxQueued);
   }
 
   /**
@@ -139,10 +89,11 @@ export class Classifier {
    * console.log(classifier.size, classifier.classes.length); // 32 21
    */
   static async from(trained: Trained, options: ClassifierOptions = {}): Promise<Classifier> {
-    const { device = 'cpu', threads, precision = 'fp32' } = options;
+    const { device = 'cpu', threads, precision = 'fp32', maxQueued = MOST_QUEUED } = options;
+    checkWhole('maxQueued', maxQueued, 1, 2 ** 31);
     const weights = await onEngine(trained, { device, ...(threads !== undefined && { threads }) });
     try {
-      return new Classifier(trained, weights, precision);
+      return new Classifier(trained, weights, precision, maxQueued);
     } catch (error) {
       weights.engine.dispose();
       throw error;
@@ -159,33 +110,91 @@ export class Classifier {
   }
 
   /**
-   * The most probable classes of an image, best first. Calls made while others wait share a batch.
-   * @param image a path, or the encoded bytes (whatever sharp reads)
-   * @throws DataError when the image cannot be read
+   * The most probable classes of an image, best first. Calls made while others wait share a batch; an answer is, bit for
+   * bit, the same in any batch.
+   * @throws DataError when the image cannot be read; QueueFullError when `maxQueued` images are under way; what the
+   * signal was aborted with
    */
-  classify(image: string | Uint8Array, options?: ClassifyOptions): Promise<Prediction[]>;
+  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
   /** An answer for each of several images, in order; one that cannot be read has its DataError as its answer. */
-  classify(images: readonly (string | Uint8Array)[], options?: ClassifyOptions): Promise<Classified[]>;
+  classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Classified[]>;
   async classify(
-    images: string | Uint8Array | readonly (string | Uint8Array)[],
+    images: ImageInput | readonly ImageInput[],
     options: ClassifyOptions = {},
   ): Promise<Prediction[] | Classified[]> {
-    const { topK = 5, tta } = options;
-    if (tta !== undefined) viewsOf(tta);
-    if (!Number.isInteger(topK) || topK < 1) {
-      throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
-    }
-    return Array.isArray(images)
-      ? this.#each(images as readonly (string | Uint8Array)[], { ...options, topK })
-      : this.#one(images as string | Uint8Array, { ...options, topK });
+    const ask = this.#classifying(options);
+    if (!Array.isArray(images)) return this.#asking.single(images as ImageInput, ask);
+    return this.#asking.each(images as readonly ImageInput[], ask, (predictions): Classified => ({
+      ok: true,
+      predictions,
+    }));
+  }
+
+  /**
+   * The vector a network makes of an image before its head, or at any module.
+   * @returns float32, as many numbers as the module's output has for an image
+   * @throws UsageError for a module the network does not have; else as `classify`
+   * @example
+   * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
+   * const data = await syntheticScenes({ size: 32, perClass: 2 });
+   * const result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+   * const classifier = await Classifier.from(result);
+   * const image = { data: data.store.get(0), width: 32, height: 32, channels: 3 };
+   * const vector = await classifier.embed(image, { normalize: true });
+   * const wide = await classifier.embed(image, { module: 'features.1' });
+   * console.log(vector.length, vector.reduce((sum, v) => sum + v * v, 0).toFixed(3), wide.length); // 1280 1.000 2048
+   */
+  embed(image: ImageInput, options?: EmbeddingOptions): Promise<Float32Array>;
+  /** The vectors of several images, in order; one that cannot be read has its DataError in its place. */
+  embed(images: readonly ImageInput[], options?: EmbeddingOptions): Promise<Embedded[]>;
+  async embed(
+    images: ImageInput | readonly ImageInput[],
+    options: EmbeddingOptions = {},
+  ): Promise<Float32Array | Embedded[]> {
+    const ask = this.#embedding(options);
+    if (!Array.isArray(images)) return this.#asking.single(images as ImageInput, ask);
+    return this.#asking.each(images as readonly ImageInput[], ask, (embedding): Embedded => ({ ok: true, embedding }));
+  }
+
+  /**
+   * Answers for images that come one by one, in their order: from a database, a queue, a folder. So many are read ahead
+   * as keep the network busy, no more: the source waits while the reader does, and is ended when the reader leaves.
+   * @param items images, or objects with an `image`; the answer has the `item` and its `index` with it
+   * @throws QueueFullError as `classify`, at the first answer; what the source throws; what the signal was aborted with
+   * @example
+   * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
+   * const data = await syntheticScenes({ size: 32, perClass: 2 });
+   * const result = await new Trainer(MobileNetV2({ numClasses: 21, widthMult: 0.25 }), data, { epochs: 1 }).fit();
+   * const classifier = await Classifier.from(result);
+   * async function* rows() {
+   *   for (const id of [7, 8]) yield { id, image: { data: data.store.get(id), width: 32, height: 32, channels: 3 } };
+   *   yield { id: 9, image: 'nowhere.png' };
+   * }
+   * for await (const { item, ok } of classifier.stream(rows())) console.log(item.id, ok);
+   */
+  stream<T extends StreamItem>(
+    items: AsyncIterable<T> | Iterable<T>,
+    options: ClassifyOptions = {},
+  ): AsyncGenerator<Streamed<T, Classified>, void, undefined> {
+    return this.#asking.stream(items, this.#classifying(options), (predictions): Classified => ({
+      ok: true,
+      predictions,
+    }));
+  }
+
+  /** As `stream`, with the vectors of `embed`. */
+  streamEmbeddings<T extends StreamItem>(
+    items: AsyncIterable<T> | Iterable<T>,
+    options: EmbeddingOptions = {},
+  ): AsyncGenerator<Streamed<T, Embedded>, void, undefined> {
+    return this.#asking.stream(items, this.#embedding(options), (embedding): Embedded => ({ ok: true, embedding }));
   }
 
   /**
    * Where on a picture the network sees a class: its class activation map (Zhou et al. 2016), exact for a linear head;
    * for V3, whose head has a hidden layer, weighted by the gradient (Grad-CAM).
-   * @param image a path, or the encoded bytes
-   * @throws DataError when the image cannot be read; UsageError for a class the model does not have, or a network of
-   * your own that ends otherwise than by a global average pooling and a head
+   * @throws UsageError for a class the model does not have, or a network of your own that ends otherwise than by a
+   * global average pooling and a head; else as `classify`
    * @example
    * import { Classifier, MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
    * import sharp from 'sharp';
@@ -196,100 +205,42 @@ export class Classifier {
    * const { height, width, values, exact } = await classifier.explain(picture, { label: classifier.classes[3] });
    * console.log(height, width, values.length, exact); // 2 2 4 true
    */
-  async explain(image: string | Uint8Array, options: ExplainOptions = {}): Promise<Explanation> {
-    const { label, ...decoding } = options;
+  async explain(image: ImageInput, options: ExplainOptions = {}): Promise<Explanation> {
+    const { label } = options;
     const asked = label === undefined ? undefined : this.classes.indexOf(label);
     if (asked === -1)
       throw new UsageError(`label: expected one of the model's classes, ${this.classes.join(', ')}; got '${label}'`);
     const { model, preprocess } = this.trained;
     const maps = (this.#maps ??= new ActivationMaps(model, preprocess, this.weights, this.precision));
-    const pixels = await decodeImage(image, this.size, decoding);
-    using store = new ImageStore({ count: 1, height: this.size, width: this.size, channels: 3 });
-    store.put(0, pixels);
-    const [map] = await maps.of(store, Int32Array.of(0), asked === undefined ? undefined : [asked]);
-    return { ...map!, label: this.classes[map!.label]!, exact: maps.exact };
-  }
-
-  async #one(image: string | Uint8Array, options: ClassifyOptions): Promise<Prediction[]> {
-    const { topK, tta, ...decoding } = options;
-    const pixels = await decodeImage(image, this.size, decoding);
-    const { plain, mean } = await new Promise<Answer>((answer, fail) => {
-      this.#waiting.push({ pixels, tta, answer, fail });
-      void this.#drain();
+    return this.#asking.waiting(options, 1, async () => {
+      const pixels = await this.#asking.read(image, options);
+      using store = new ImageStore({ count: 1, height: this.size, width: this.size, channels: 3 });
+      store.put(0, pixels);
+      const [map] = await maps.of(store, Int32Array.of(0), asked === undefined ? undefined : [asked]);
+      return { ...map!, label: this.classes[map!.label]!, exact: maps.exact };
     });
-    const order = [...plain.keys()].sort((a, b) => plain[b]! - plain[a]!);
-    return order
-      .slice(0, topK)
-      .map((c) => ({ label: this.classes[c]!, probability: plain[c]!, ...(mean && { tta: mean[c]! }) }));
   }
 
-  async #each(images: readonly (string | Uint8Array)[], options: ClassifyOptions): Promise<Classified[]> {
-    const answers: Classified[] = new Array(images.length);
-    let next = 0;
-    const lane = async (): Promise<void> => {
-      while (next < images.length) {
-        const i = next++;
-        try {
-          answers[i] = { ok: true, predictions: await this.#one(images[i]!, options) };
-        } catch (error) {
-          // What is wrong with one picture is its answer; anything else ends the call.
-          if (!(error instanceof DataError)) throw error;
-          answers[i] = { ok: false, error };
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(AHEAD, images.length) }, lane));
-    return answers;
+  #classifying(options: ClassifyOptions): Ask<Prediction[]> {
+    const { topK = 5, tta } = options;
+    if (tta !== undefined) viewsOf(tta);
+    if (!Number.isInteger(topK) || topK < 1)
+      throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
+    const said = (scores: Scores): Prediction[] => predictionsOf(scores, this.classes, topK);
+    return { picture: { kind: this.#program.scores, tta }, said, options };
   }
 
-  async #drain(): Promise<void> {
-    if (this.#running) return;
-    this.#running = true;
-    for (let batch = this.#waiting.splice(0, MOST); batch.length > 0; batch = this.#waiting.splice(0, MOST)) {
-      try {
-        batch.forEach(({ pixels }, i) => this.#store.put(i, pixels));
-        const answers = await this.#answers(batch);
-        batch.forEach((q, i) => q.answer(answers[i]!));
-      } catch (error) {
-        for (const q of batch) q.fail(error);
-      }
-    }
-    this.#running = false;
-  }
-
-  /** Of pictures that lie in the store's first rows. */
-  async #answers(batch: readonly Question[]): Promise<Answer[]> {
-    const k = this.classes.length;
-    const row = (of: Float32Array, i: number): Float32Array => of.subarray(i * k, i * k + k);
-    const plain = await this.#probabilities(ROWS.subarray(0, batch.length), 0);
-    const answers = batch.map((_, i): Answer => ({ plain: row(plain, i), mean: undefined }));
-    for (const tta of TTA) {
-      const asked = ROWS.filter((i) => batch[i]?.tta === tta);
-      if (asked.length === 0) continue;
-      const own = new Float32Array(asked.length * k);
-      asked.forEach((i, at) => own.set(row(plain, i), at * k));
-      const mean = await meanOverViews(own, tta, (symmetry) => this.#probabilities(asked, symmetry));
-      asked.forEach((i, at) => (answers[i]!.mean = row(mean, at)));
-    }
-    return answers;
-  }
-
-  /** [rows, classes] of what the store holds there, seen in a symmetry. */
-  async #probabilities(order: Int32Array, symmetry: number): Promise<Float32Array> {
-    const { rows } = await this.#program.loop({
-      order,
-      batchSize: order.length,
-      bind: { image: { images: this.#store, ...this.#scaling, symmetry } },
-      rows: ['probability'],
-    });
-    return rows['probability']!.data as Float32Array;
+  #embedding(options: EmbeddingOptions): Ask<Float32Array> {
+    const { module, normalize = false } = options;
+    checkFlag('normalize', normalize);
+    const said = ({ plain }: Scores): Float32Array => (normalize ? normalized(plain) : plain);
+    return { picture: { kind: this.#program.outputOf(module) }, said, options };
   }
 
   /** Frees the weights and ends the engine after what is under way. Idempotent; later calls throw. */
   dispose(): void {
     this.#program.dispose();
     this.#maps?.dispose();
-    this.#store.dispose();
     this.weights.dispose();
     this.weights.engine.dispose();
   }

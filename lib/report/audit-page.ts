@@ -1,7 +1,7 @@
 // The page of an audit: one file with its pictures in it, which loads nothing. Its looks are those of a training's report.
 import path from 'node:path';
 import type { AlikeFiles, Audit, EqualFiles } from '../audit/result.js';
-import { decodeImage } from '../data/decode.js';
+import { decodeImage } from '../data/image-input.js';
 import { count, html, type Markup, percent, plural, type Piece } from './html/markup.js';
 import { page } from './html/shell.js';
 

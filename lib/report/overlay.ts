@@ -1,6 +1,6 @@
 // A map laid over a picture: places that speak for a class glow, the rest stays as it is, a little darker. Owns the
 // colours and the enlarging; maps are infer/cam.ts.
-import type { Explanation } from '../infer/classifier.js';
+import type { Explanation } from '../infer/answer.js';
 
 /** Values over a picture, row-major; each covers the same share of it. */
 export type PlaceMap = Pick<Explanation, 'values' | 'height' | 'width'>;

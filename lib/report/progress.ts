@@ -59,6 +59,11 @@ export class Progress {
     );
     this.#open = !finished;
   }
+  /** Takes a bar under way away: what is written next begins where it stood, and it is drawn again later. */
+  clear(): void {
+    if (this.#open) this.stream.write('\r\x1b[2K');
+    this.#open = false;
+  }
   /** A line of text, below a bar that was left unfinished. */
   line(text: string): void {
     this.leave();

@@ -17,6 +17,7 @@ class Attrs {
 
   double number(const char* name) const { return get<double>(name); }
   int64_t integer(const char* name) const { return static_cast<int64_t>(get<double>(name)); }
+  int64_t integer_or(const char* name, int64_t absent) const { return values.count(name) ? integer(name) : absent; }
   bool flag(const char* name) const { return get<bool>(name); }
   const std::string& text(const char* name) const { return get<std::string>(name); }
   std::vector<int64_t> integers(const char* name) const {

@@ -149,11 +149,15 @@ at::Tensor mean_squared_error(const Inputs& in, const Attrs& a, const RunContext
   return at::mse_loss(in_float(in[0], c), in_float(in[1], c), loss_reduction(a));
 }
 
-at::Tensor fully_connected(const Inputs& in, const Attrs&, const RunContext& c) {
+at::Tensor fully_connected(const Inputs& in, const Attrs& a, const RunContext& c) {
   // The head is tiny next to the convolutions: float32 costs nothing and keeps logits exact in bf16 programs.
   auto x = c.bf16 && in[0].scalar_type() == at::kBFloat16 && in[1].scalar_type() == at::kFloat ? in[0].to(at::kFloat)
                                                                                                : in[0];
-  return in.size() > 2 ? at::linear(x, in[1], in[2]) : at::linear(x, in[1]);
+  const auto bias = optional_input(in, 2);
+  // The last bits of a product hang on how many rows it has. Of a fixed number, each row's are those it has alone.
+  const int64_t rows = x.size(0), lacking = a.integer_or("fixedRows", 0) - rows;
+  if (x.dim() != 2 || lacking <= 0) return at::linear(x, in[1], bias);
+  return at::linear(at::cat({x, at::zeros({lacking, x.size(1)}, x.options())}), in[1], bias).narrow(0, 0, rows);
 }
 
 /** libtorch reads an empty list of dimensions as all of them; the graph means none. */

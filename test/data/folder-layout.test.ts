@@ -177,9 +177,7 @@ describe('options', () => {
       [{}, '\\{\\}'],
     ] as const)
       await expect(decodeImage(source as never, 8)).rejects.toMatchObject(
-        usageError(
-          new RegExp(`^image: expected a path or the encoded bytes \\(a Buffer or Uint8Array\\), got ${shown}$`),
-        ),
+        usageError(new RegExp(`^image: expected a path, a file: URL object, the encoded bytes .*, got ${shown}$`)),
       );
     await expect(decodeImage(new Uint8Array(9), 0)).rejects.toMatchObject(usageError(/^size: /));
     await classes(at('shared'), ['x'], 1);

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { compile, createModel, input, loadCheckpoint, loadWeights, Weights, type Arch } from 'mnv2-torch';
-import { decodeImage } from '../../dist/data/decode.js';
+import { decodeImage } from '../../dist/data/image-input.js';
 import { requireData } from '../support/data.ts';
 import { planes } from '../support/networks.ts';
 import { findPython } from '../support/python.ts';
