@@ -126,8 +126,10 @@ export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js
 export type { DecodeOptions } from './data/decode.js';
 export { decodeImage, type ImageInput, type RawPixels, type SharpInstance } from './data/image-input.js';
 export { ImageList } from './data/image-list.js';
-export type { ListedImages, OpenOptions } from './data/listed-images.js';
+export type { DividedOptions, ListedImages, OpenOptions } from './data/listed-images.js';
 export type { Label, ListedImage, Part } from './data/listing.js';
+export type { RawImage } from './data/raw-pixels.js';
+export { fromImages, type FromImagesOptions, type ImageItem } from './data/sources/from-images.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
 export { ImageManifest, type ImageManifestOptions, type ManifestOptions } from './data/sources/image-manifest.js';
 export type { ManifestColumns } from './data/sources/manifest-columns.js';

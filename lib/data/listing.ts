@@ -121,6 +121,12 @@ const learned: Record<Task, (images: readonly ListedImage[]) => Learned> = {
   regression(images) {
     const classes = Object.keys(images[0]!.label);
     const numbers = images.map(({ label }) => label as Readonly<Record<string, number>>);
+    const odd = numbers.findIndex((of) => Object.keys(of).length !== classes.length || !classes.every((c) => c in of));
+    if (odd >= 0)
+      throw new DataError(
+        `${images[odd]!.name}: expected the numbers ${classes.join(', ')}, as ${images[0]!.name} has, got ${Object.keys(numbers[odd]!).join(', ')}`,
+        [images[odd]!.name],
+      );
     const targets = Float32Array.from(numbers.flatMap((of) => classes.map((name) => of[name]!)));
     const first = (row: number): number => numbers[row]![classes[0]!]!;
     const ranked = [...numbers.keys()].sort((a, b) => first(a) - first(b) || a - b);
@@ -135,4 +141,12 @@ export function strataOf({ task, classes }: Pick<Listing, 'task' | 'classes'>): 
   if (task === 'multilabel') return [...classes, 'no label'];
   if (task === 'regression') return Array.from({ length: 10 }, (_, i) => `tenth ${i + 1} of ${classes[0]}`);
   return classes;
+}
+
+/** What is to be known of images of which some have a part, but none is to validate on. */
+export function partNotes(from: string, images: readonly ListedImage[]): string[] {
+  const has = (part: Part): boolean => images.some(({ split }) => split === part);
+  if (has('val') || !(has('train') || has('test'))) return [];
+  const kept = has('test') ? '; those of test are kept apart' : '';
+  return [`${from} marks no images val: a share of the others is held back to validate on${kept}`];
 }

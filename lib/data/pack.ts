@@ -57,8 +57,8 @@ export interface Packed {
 /** Where the pixels are kept. */
 export interface Place {
   store: ImageStore;
-  /** damaged files of a store that was full when it was opened; absent: it has to be filled */
-  full?: { damaged: readonly BadFile[] };
+  /** bad files of a store that was full when it was opened; absent: it has to be filled */
+  full?: { unreadable?: readonly BadFile[]; damaged: readonly BadFile[] };
   /** All images are in it. */
   keep(damaged: readonly BadFile[]): Promise<void>;
   /** It will not be completed. */
@@ -76,9 +76,12 @@ export const shapeOf = (
   channels: 3,
 });
 
+const nothing = (): Promise<void> => Promise.resolve();
+/** A place that nobody goes on with: in memory, or full already. */
+export const settled = { keep: nothing, drop: nothing };
+
 export function inMemory(count: number, size: number): Place {
-  const nothing = (): Promise<void> => Promise.resolve();
-  return { store: new ImageStore(shapeOf(count, size)), keep: nothing, drop: nothing };
+  return { store: new ImageStore(shapeOf(count, size)), ...settled };
 }
 
 /** @throws UsageError naming the option, before any work */
@@ -171,7 +174,7 @@ export class PackedImages implements Dataset {
     if (full) {
       this.#packed.finish();
       this.#options.onProgress?.({ done: total, total });
-      return this.#judge([], full.damaged);
+      return this.#judge(full.unreadable ?? [], full.damaged);
     }
     let bad: Awaited<ReturnType<PackedImages['decodeAll']>>;
     const since = performance.now();

@@ -8,7 +8,7 @@ import { ImageList } from '../image-list.js';
 import { manyLabels, oneLabel, oneNumber, yesOrNo } from '../labels.js';
 import type { ListedImages } from '../listed-images.js';
 import { checkOpenOptions, type OpenOptions } from '../listed-images.js';
-import { partOf, type Label, type Listed, type ListedImage, type Part } from '../listing.js';
+import { partNotes, partOf, type Label, type Listed, type ListedImage, type Part } from '../listing.js';
 import { findColumns, type Found, type ManifestColumns } from './manifest-columns.js';
 import { readManifest, type Cells } from './manifest-rows.js';
 
@@ -222,11 +222,4 @@ function merged(
     images: images.filter((image) => image !== undefined),
     again: again === 0 ? [] : [`${file}: ${again} ${again === 1 ? 'row names' : 'rows name'} a file again; ${how}`],
   };
-}
-
-function partNotes(file: string, images: readonly ListedImage[]): string[] {
-  const has = (part: Part): boolean => images.some(({ split }) => split === part);
-  if (has('val') || !(has('train') || has('test'))) return [];
-  const kept = has('test') ? '; those of test are kept apart' : '';
-  return [`${file} marks no images val: a share of the others is held back to validate on${kept}`];
 }
