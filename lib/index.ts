@@ -128,7 +128,6 @@ export { decodeImage, type ImageInput, type RawPixels, type SharpInstance } from
 export { ImageList } from './data/image-list.js';
 export type { DividedOptions, ListedImages, OpenOptions } from './data/listed-images.js';
 export type { Label, ListedImage, Part } from './data/listing.js';
-export type { RawImage } from './data/raw-pixels.js';
 export { fromImages, type FromImagesOptions, type ImageItem } from './data/sources/from-images.js';
 export { ImageFolder, type ImageFolderOptions } from './data/sources/image-folder.js';
 export { ImageManifest, type ImageManifestOptions, type ManifestOptions } from './data/sources/image-manifest.js';

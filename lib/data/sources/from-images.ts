@@ -5,19 +5,19 @@ import { cacheFolder } from '../../cache/folder.js';
 import { DataError, UsageError } from '../../errors.js';
 import { checkText, shown } from '../checks.js';
 import { TASKS, type BadFile, type Task } from '../dataset.js';
-import { decodeBytes, decodeFile, decodeInParallel, DEFAULT_MAX_PIXELS, reasonOf, type Decoded } from '../decode.js';
+import { decodeInParallel, DEFAULT_MAX_PIXELS, reasonOf } from '../decode.js';
 import { drain } from '../drain.js';
 import { GrowingPack } from '../growing-pack.js';
+import { decodeInput, imageName, type ImageInput } from '../image-input.js';
 import { manyLabels, oneLabel, oneNumber } from '../labels.js';
 import { checkListing, checkOpenOptions, ListedImages, type DividedOptions } from '../listed-images.js';
 import { partNotes, partOf, rowsOf, type Label, type ListedImage, type Part } from '../listing.js';
 import { settled } from '../pack.js';
-import { decodePixels, type RawImage } from '../raw-pixels.js';
 
 /** An image and what is known of it, as a program gives it. */
 export interface ImageItem {
-  /** a path, the encoded bytes, or pixels */
-  image: string | Uint8Array | RawImage;
+  /** a path, the encoded bytes, pixels, or what else `decodeImage` takes */
+  image: ImageInput;
   /** its class; its labels, a list (multilabel); its number, or numbers by name (regression) */
   label: string | number | readonly (string | number)[] | Readonly<Record<string, number>>;
   /** train, val (valid, validation) or test, in any case; absent: it is divided as the options say */
@@ -92,7 +92,7 @@ export async function fromImages(
       const image = (images[index] = listed(item, index, task));
       let pixels: Uint8Array | undefined;
       try {
-        const read = await decoded(item.image, size, maxPixels);
+        const read = await decodeInput(item.image, size, maxPixels);
         if (read.damage !== undefined) damaged.set(image, read.damage);
         pixels = read.pixels;
       } catch (error) {
@@ -122,15 +122,6 @@ export async function fromImages(
   }
 }
 
-function decoded(image: ImageItem['image'], size: number, maxPixels: number): Promise<Decoded> {
-  if (typeof image === 'string') return decodeFile(image, size, maxPixels);
-  if (image instanceof Uint8Array) return decodeBytes(image, size, maxPixels);
-  if (typeof image === 'object' && image !== null && 'data' in image) return decodePixels(image, size, maxPixels);
-  throw new UsageError(
-    `image: expected a path, the encoded bytes or { data, width, height, channels }, got ${shown(image)}`,
-  );
-}
-
 /** @throws DataError with the number of the item */
 function listed(item: ImageItem, index: number, task: Task): ListedImage {
   const refuse = (what: string, cause?: unknown): never => {
@@ -149,7 +140,7 @@ function listed(item: ImageItem, index: number, task: Task): ListedImage {
     const part = split === undefined || split === null || split === '' ? undefined : usedFor(split);
     return {
       name,
-      image: typeof image === 'string' ? image : '',
+      image: imageName(image),
       label: labelOf(item.label, task),
       ...(part && { split: part }),
       ...(fields && { fields }),
