@@ -50,6 +50,27 @@ describe('a trained folder', () => {
     expect(similarities).toEqual([...similarities].sort((a, b) => b - a));
     expect(similarities).toHaveLength(3);
   });
+  const missing = ['better-sqlite3', 'sqlite-vec'].filter((name) => {
+    // By a child: its binary may be missing.
+    const load = `const it = require('${name}'); it.load || new it(':memory:')`;
+    return spawnSync(process.execPath, ['-e', load]).status !== 0;
+  });
+  const why = missing.length > 0 ? ` (skipped: ${missing.join(' and ')} cannot be loaded)` : '';
+  (why ? test.skip : test)(
+    `keeps vectors in SQLite and searches them; pictures that are known are not read again${why}`,
+    () => {
+      const args = [at('run'), at('photos.db'), at('photos'), at('photos/dog/1.png')];
+      const first = run('similar-images.js', ...args);
+      expect([first.status, first.stderr]).toEqual([0, '']);
+      const [added, ...found] = lines(first.stdout);
+      expect(added).toBe('24 new pictures');
+      expect(found).toHaveLength(5);
+      for (const line of found) expect(line).toMatch(/^(1\.000|0\.\d{3}) .*photos\/dog\/\d\.png$/);
+      expect(found[0]).toMatch(/^1\.000 /);
+      const again = run('similar-images.js', ...args);
+      expect(lines(again.stdout)).toEqual(['0 new pictures', ...found]);
+    },
+  );
 });
 
 test('a network of one’s own learns, is written and read again', () => {

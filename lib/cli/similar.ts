@@ -38,10 +38,8 @@ async function sheet(query: string, found: readonly Alike[], folder: string, max
     return below.startsWith('..') ? path.basename(file) : below;
   };
   return contactSheet(
-    [
-      { file: query, title: path.basename(query), note: 'query', framed: true },
-      ...found.map(({ name, similarity }) => ({ file: name, title: title(name), note: similarity.toFixed(3) })),
-    ],
+    { file: query, title: path.basename(query), note: 'query' },
+    found.map(({ name, similarity }) => ({ file: name, title: title(name), note: similarity.toFixed(3) })),
     { maxPixels },
   );
 }
