@@ -125,7 +125,7 @@ export { type Split } from './data/split.js';
 export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js';
 export type { DecodeOptions } from './data/decode.js';
 export { decodeImage, type ImageInput, type RawPixels, type SharpInstance } from './data/image-input.js';
-export { ImageList } from './data/image-list.js';
+export type { ImageList } from './data/image-list.js';
 export type { DividedOptions, ListedImages, OpenOptions } from './data/listed-images.js';
 export type { Label, ListedImage, Part } from './data/listing.js';
 export { fromImages, type FromImagesOptions, type ImageItem } from './data/sources/from-images.js';

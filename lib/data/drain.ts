@@ -20,14 +20,20 @@ export async function drain<T>(
   let asking = false;
   let failure: { error: unknown } | undefined;
   let turn: Promise<unknown> = Promise.resolve();
-  const aborted = abortOf(signal);
+  // Of the one question that is open. A race with one promise for the whole time would keep every item alive.
+  let giveUp: ((reason: unknown) => void) | undefined;
+  const hear = (): void => giveUp?.(signal!.reason);
+  signal?.addEventListener('abort', hear, { once: true });
 
   const next = async (): Promise<IteratorResult<T> | undefined> => {
     if (ended || failure) return undefined;
     try {
       signal?.throwIfAborted();
       asking = true;
-      const result = await Promise.race([ask(), aborted.promise]);
+      const result = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        giveUp = reject;
+        ask().then(resolve, reject);
+      });
       asking = false;
       ended = result.done === true;
       return result;
@@ -64,7 +70,7 @@ export async function drain<T>(
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
-  aborted.forget();
+  signal?.removeEventListener('abort', hear);
   if (!failure) return;
   if (!ended) {
     const told = Promise.resolve(iterator.return?.()).catch(() => undefined);
@@ -75,15 +81,4 @@ export async function drain<T>(
 
 function iteratorOf<T>(items: Iterable<T> | AsyncIterable<T>): Iterator<T> | AsyncIterator<T> {
   return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-}
-
-/** Rejects when the signal aborts. */
-function abortOf(signal: AbortSignal | undefined): { promise: Promise<never>; forget: () => void } {
-  let hear = (): void => {};
-  const promise = new Promise<never>((_, reject) => {
-    hear = () => reject(signal!.reason as Error);
-    signal?.addEventListener('abort', hear, { once: true });
-  });
-  promise.catch(() => undefined);
-  return { promise, forget: () => signal?.removeEventListener('abort', hear) };
 }

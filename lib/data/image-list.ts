@@ -47,6 +47,7 @@ export class ImageList implements Iterable<ListedImage> {
   get length(): number {
     return this.#listed.images.length;
   }
+  /** Images in order. */
   [Symbol.iterator](): Iterator<ListedImage> {
     return this.#listed.images[Symbol.iterator]();
   }

@@ -157,10 +157,12 @@ function freshSplit(
 ): Split {
   const { task, files, labels } = listing;
   const classes = strataOf(listing);
-  const few = classes.filter((_, c) => rows.filter((i) => labels[i] === c).length < 2);
-  if (task === 'multiclass' && few.length > 0)
+  const counts = new Int32Array(classes.length);
+  for (const row of rows) counts[labels[row]!]!++;
+  const short = classes.filter((_, c) => counts[c]! < 2);
+  if (task === 'multiclass' && short.length > 0)
     throw new DataError(
-      `too few readable images to train on and validate: ${few.join(', ')}; expected at least two a class`,
+      `too few readable images to train on and validate: ${short.join(', ')}; expected at least two a class`,
     );
   const named = options.group && groupOf(listing, options.group);
   const exact = task === 'multiclass';

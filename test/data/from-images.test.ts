@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { setImmediate as soon, setTimeout as later } from 'node:timers/promises';
 import { decodeImage, fromImages, ImageFolder, type FromImagesOptions, type ImageItem } from 'mnv2-torch';
 import { imageFolder } from '../support/image-folder.ts';
+import { held } from '../support/memory.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('stream');
@@ -97,6 +98,25 @@ test('no more is taken than is worked on, one after the other', async () => {
   expect(most).toBeLessThanOrEqual(4);
   expect(most).toBeGreaterThan(1);
   expect(asked).toBe(40);
+  data.dispose();
+});
+
+test('what was given is let go of: memory does not grow with the number of images', async () => {
+  const [side, count] = [128, 1200];
+  function* many(): Generator<ImageItem> {
+    for (let i = 0; i < count; i++) yield { image: raw(i, side), label: `${i % 2}` };
+  }
+  const before = held();
+  let most = 0;
+  const data = await fromImages(many(), {
+    ...options,
+    onProgress: ({ done }) => {
+      if (done % 300 === 0) most = Math.max(most, held() - before);
+    },
+  });
+  // All of them are 59 MB as they were given; of those under way, three or so.
+  expect(most).toBeLessThan(12e6);
+  expect(most).toBeGreaterThan(0);
   data.dispose();
 });
 

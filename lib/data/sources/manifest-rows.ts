@@ -78,33 +78,36 @@ function delimiterOf(text: string): string {
 
 async function table(text: string, file: string, delimiter: string): Promise<ManifestRows> {
   const { parse } = await import('csv-parse/sync'); // only those with such a table wait for it
-  let records: { record: string[]; info: Info }[];
+  const options = { delimiter, skip_empty_lines: true, trim: true, relax_column_count: true } as const;
+  let records: string[][];
   try {
-    const options = { delimiter, info: true, skip_empty_lines: true, trim: true, relax_column_count: true } as const;
-    records = parse(text, options) as unknown as typeof records;
+    records = parse(text, options);
   } catch (cause) {
     const { message, lines: line } = cause as CsvError & { lines?: number };
     throw new DataError(`${file}:${line ?? 1}: ${message}`, [file], { cause });
   }
-  const first = records[0]?.record ?? [];
+  // Lines are counted when one is asked for, of a table that is refused: counting them takes longer than reading it.
+  const lineOf = (record: number): number =>
+    (parse(text, { ...options, info: true, to: record + 1 }) as unknown as { info: Info }[])[record]!.info.lines;
+  const first = records[0] ?? [];
   // Names of columns do not end as images do.
   const header = !first.some(looksLikeImage);
   const columns = header ? first : first.map((_, i) => String(i + 1));
   const again = columns.find((name, i) => name !== '' && columns.indexOf(name) !== i);
   if (again !== undefined)
     throw new DataError(`${file}:1: expected a name of its own for each column, got ${shown(again)} twice`, [file]);
-  const body = header ? records.slice(1) : records;
-  const odd = body.find(({ record }) => record.length !== columns.length);
-  if (odd)
+  const before = header ? 1 : 0;
+  const odd = records.findIndex((record) => record.length !== columns.length);
+  if (odd >= 0)
     throw new DataError(
-      `${file}:${odd.info.lines}: expected ${columns.length} cells, as the first line has, got ${odd.record.length}`,
+      `${file}:${lineOf(odd)}: expected ${columns.length} cells, as the first line has, got ${records[odd]!.length}`,
       [file],
     );
   return {
     columns,
     header,
-    rows: body.map(({ record }) => Object.fromEntries(columns.map((name, i) => [name, record[i]]))),
-    lineOf: (row) => body[row]!.info.lines,
+    rows: records.slice(before).map((record) => Object.fromEntries(columns.map((name, i) => [name, record[i]]))),
+    lineOf: (row) => lineOf(row + before),
   };
 }
 
