@@ -5,6 +5,8 @@ import { EXIT, EXIT_MEANINGS } from '../errors.js';
 import { hideOperands, toYargs, unhide, type Command } from './command.js';
 import { outliveReader, outputLost, report } from './failures.js';
 import { nearest } from '../nearest.js';
+import { colourful } from '../report/colours.js';
+import { colouredHelp } from './help-colours.js';
 import { flagName } from './options.js';
 
 const EPILOGUE = [
@@ -28,7 +30,12 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),
   setup: () => import('./setup.js'),
+  completion: async () => ({ command: (await import('./completion.js')).completionOf(allCommands) }),
 };
+
+const commandsOf = async (loads: readonly (() => Promise<{ command: unknown }>)[]): Promise<Command[]> =>
+  (await Promise.all(loads.map((load) => load()))).map(({ command }) => command as Command);
+const allCommands = (): Promise<Command[]> => commandsOf(Object.values(COMMANDS));
 
 /** yargs's own refusals, as opposed to what a command throws. */
 class Misspelt extends Error {}
@@ -45,7 +52,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const named = words.find((w) => !w.startsWith('-'));
   const load = named !== undefined && Object.hasOwn(COMMANDS, named) ? COMMANDS[named] : undefined;
   let code: number = EXIT.ok;
-  const cli = yargs(words)
+  const inColours = words.includes('--help') && colourful(process.stdout);
+  const cli = yargs(inColours ? words.filter((word) => word !== '--help') : words)
     .scriptName('mnv2-torch')
     .usage('$0 <command>\n\nFine-tunes and runs MobileNet image classifiers, natively on libtorch.')
     .version(version)
@@ -67,13 +75,16 @@ export async function main(argv: readonly string[]): Promise<number> {
       throw error === undefined || error.name === 'YError' ? new Misspelt(unhide(message)) : error;
     });
   // The help lists every command; a command line that names one loads that one alone.
-  const modules = load ? [await load()] : await Promise.all(Object.values(COMMANDS).map((l) => l()));
-  const commands = modules.map(({ command }) => command as Command);
+  const commands = await (load ? commandsOf([load]) : allCommands());
   const begin = ({ outlivesReader }: Command): void => {
     if (outlivesReader) outliveReader();
   };
   for (const command of commands) cli.command(toYargs(command, begin, (ended) => (code = ended)));
   try {
+    if (inColours) {
+      process.stdout.write(`${colouredHelp(await cli.getHelp())}\n`);
+      return EXIT.ok;
+    }
     await cli.parseAsync();
     return code === EXIT.ok && outputLost() ? EXIT.failure : code;
   } catch (error) {

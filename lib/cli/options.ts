@@ -11,6 +11,8 @@ export interface Option<T> {
   readonly describe: string;
   /** what may be typed, as it reads after 'expected'; '' for switches */
   readonly expected: string;
+  /** all that may be typed, where that is a few words */
+  readonly words?: readonly string[];
   /** a switch takes no value, a list takes several words, anything else one word, once */
   readonly kind: 'switch' | 'value' | 'list';
   /** the value where nothing was typed */
@@ -61,6 +63,7 @@ function ofSetting<S extends z.ZodType>(of: S): Option<z.output<S>> {
   return {
     describe,
     expected: kind === 'switch' ? '' : expected,
+    words: wordsOf(of),
     kind,
     absent: undefined as never,
     default: fallback,
@@ -81,6 +84,7 @@ function valued<S extends z.ZodType, D>(of: S, { describe, default: absent }: De
   return {
     describe,
     expected: schema.expectedOf(of),
+    words: wordsOf(of),
     kind: 'value',
     absent: absent as never,
     read: reader(of) as never,

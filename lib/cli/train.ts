@@ -2,7 +2,8 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from '../errors.js';
-import { closingText, colourful, LastAnswers, type Closing } from '../report/closing.js';
+import { closingText, LastAnswers, type Closing } from '../report/closing.js';
+import { colourful } from '../report/colours.js';
 import { htmlReport } from '../report/html/hook.js';
 import { tensorboard } from '../report/tensorboard/hook.js';
 import { Progress, showTraining } from '../report/progress.js';

@@ -16,10 +16,6 @@ export function sparkline(values: readonly number[], columns = 40): string {
   return shown.map((v) => STEPS[at(v)]).join('');
 }
 
-/** Whether text written to a stream may carry colours: a terminal, and nobody said NO_COLOR (no-color.org). */
-export const colourful = (stream: { isTTY?: boolean }): boolean =>
-  stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb';
-
 /** Hears what the closing words need. */
 export class LastAnswers implements Hook {
   #answers: Answers | undefined;

@@ -1,6 +1,7 @@
 // The last words of a training: a sparkline, the weakest classes, where everything is; colours only where they belong.
 import { evaluationOf } from '../../dist/infer/evaluate.js';
-import { closingText, colourful, sparkline, type Closing } from '../../dist/report/closing.js';
+import { closingText, sparkline, type Closing } from '../../dist/report/closing.js';
+import { colourful } from '../../dist/report/colours.js';
 
 test.each([
   [[0, 1], '▁█'],
