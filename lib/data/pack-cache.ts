@@ -1,18 +1,23 @@
 // Packs on disk, so that a second run over the same images starts at once. Owns their names, their records, and what is
-// removed when: unfinished packs of processes that ended, and packs longest unused.
+// removed when: packs longest unused, and unfinished ones nobody goes on with.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ImageStore } from '../engine/images.js';
+import { DataError } from '../errors.js';
 import type { BadFile } from './dataset.js';
 import { DECODE_VERSION } from './decode.js';
 import { isRunning, processMark } from '../cache/live-process.js';
-import { inLanes, inMemory, shapeOf, type Place } from './pack.js';
+import { diskFree, packBytes, refuseDisk, refuseFolder, roomNote } from './pack-room.js';
+import { inLanes, inMemory, settled, shapeOf, type Place } from './pack.js';
 import { digestOf } from './regular-file.js';
+import { readRows, UnfinishedPack } from './unfinished-pack.js';
 
-/** Packs kept, in bytes. */
+/** Packs kept, in bytes. A pack that is larger by itself is kept as long as it is used. */
 const LIMIT = 8 * 2 ** 30;
-/** Unfinished packs of processes that cannot be asked after (another machine's) go when they are this old. */
+/** Larger packs, and unfinished ones, go when nobody used them for so long. */
+const UNUSED_MS = 7 * 24 * 3600 * 1000;
+/** Unfinished packs of processes that cannot be asked after (another machine's) are given up when they are this old. */
 const ABANDONED_MS = 24 * 3600 * 1000;
 
 /** Beside a pack: what it holds, and what it was made under. */
@@ -51,40 +56,56 @@ export interface CacheEntry {
   maxPixels: number;
 }
 
-/** The pack with this key, or a new one to fill, or memory where the folder cannot be written to. */
+// <key>.u8 is a pack, <key>.json its record, <key>.u8.part one that was left unfinished, and
+// <key>.u8.<process mark>.<random>.tmp one that this process fills. Renaming one to the other hands it over whole.
+const recordOf = (pack: string): string => pack.replace(/\.u8$/, '.json');
+const partOf = (pack: string): string => `${pack}.part`;
+
+/**
+ * The pack with this key; else one to fill, which may be one that another run was interrupted in; or memory where the
+ * folder cannot be written to.
+ * @throws DataError where there is room neither on the disk nor in memory
+ */
 export async function inCache(entry: CacheEntry): Promise<Place> {
-  const { dir, key, count, size } = entry;
+  const { dir, key, count, size, maxPixels, root } = entry;
   const pack = path.join(dir, `${key}.u8`);
   await sweep(dir).catch(() => undefined);
   const known = await openPack(entry, pack).catch(() => undefined);
   if (known) return known;
   const temporary = `${pack}.${await processMark()}.${randomBytes(4).toString('hex')}.tmp`;
-  let store: ImageStore;
+  let unfinished: UnfinishedPack;
   try {
     await mkdir(dir, { recursive: true });
-    store = new ImageStore({ ...shapeOf(count, size), file: temporary, create: true });
-  } catch {
-    return inMemory(count, size); // a cache that cannot be written is no reason to fail
+    const rows = await claim(entry, partOf(pack), temporary);
+    if (!rows) await requireDisk(entry);
+    unfinished = await UnfinishedPack.open(temporary, count, size, maxPixels, rows);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    // A cache that cannot be written is no reason to fail, as long as memory holds the images easily.
+    if (packBytes(count, size) <= process.availableMemory() / 2) return inMemory(count, size);
+    if (error instanceof DataError) throw error;
+    return refuseFolder(count, size, dir, error as Error);
   }
-  const drop = (): Promise<void> => rm(temporary, { force: true });
+  const note = roomNote(count, size, dir);
   return {
-    store,
-    drop,
+    store: unfinished.store,
+    ...(note !== undefined && { note }),
+    has: (row) => unfinished.has(row),
+    wrote: (row) => unfinished.wrote(row),
+    leave: () => leave(unfinished, partOf(pack)),
     keep: async (damaged) => {
-      const { maxPixels, root } = entry;
       const record: PackRecord = { count, size, maxPixels, damaged: [...damaged], root };
       try {
-        await rename(temporary, pack);
+        await unfinished.finish();
         await writeFile(recordOf(pack), JSON.stringify(record));
+        await rename(temporary, pack);
         await prune(dir, key);
       } catch {
-        await drop(); // the pixels are mapped: this run has them in any case
+        await rm(temporary, { force: true }); // the pixels are mapped: this run has them in any case
       }
     },
   };
 }
-
-const recordOf = (pack: string): string => pack.replace(/\.u8$/, '.json');
 
 /** Throws, or resolves to nothing, where there is no pack that will do. */
 async function openPack({ count, size, maxPixels }: CacheEntry, pack: string): Promise<Place | undefined> {
@@ -94,33 +115,95 @@ async function openPack({ count, size, maxPixels }: CacheEntry, pack: string): P
   if (!fits || !Array.isArray(record.damaged) || !(record.maxPixels! <= maxPixels)) return undefined;
   const store = new ImageStore({ ...shapeOf(count, size), file: pack });
   await utimes(pack, new Date(), new Date()).catch(() => undefined);
-  const nothing = (): Promise<void> => Promise.resolve();
-  return { store, full: { damaged: record.damaged }, keep: nothing, drop: nothing };
+  return { store, full: { damaged: record.damaged }, ...settled };
 }
 
-/** Removes unfinished packs nobody is working on. */
+/** Takes over what a run left unfinished: the rows in it, or nothing. One of several who try gets it. */
+async function claim({ count, maxPixels }: CacheEntry, part: string, temporary: string) {
+  try {
+    await rename(part, temporary);
+    const rows = await readRows(temporary);
+    return rows?.marks.length === count && rows.maxPixels <= maxPixels ? rows : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Leaves a pack to whoever goes on with it, or removes it where there is nothing to go on with. */
+async function leave(unfinished: UnfinishedPack, part: string): Promise<void> {
+  try {
+    await unfinished.close();
+    await handOver(unfinished.file, part);
+  } catch {
+    await rm(unfinished.file, { force: true });
+  }
+}
+async function handOver(file: string, part: string): Promise<void> {
+  const rows = await readRows(file).catch(() => undefined);
+  await (rows?.marks.includes(1) ? rename(file, part) : rm(file, { force: true }));
+}
+
+/** Makes unfinished packs nobody is working on free for others, and removes those nobody came for. */
 async function sweep(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
-    const [, middle] = /^[0-9a-f]{32}\.u8\.(.+)\.tmp$/.exec(name) ?? [];
-    if (middle === undefined) continue;
+    const [, pack, middle] = /^([0-9a-f]{32}\.u8)\.(?:part|(.+)\.tmp)$/.exec(name) ?? [];
+    if (pack === undefined) continue;
     const file = path.join(dir, name);
-    const running = await isRunning(middle.replace(/\.[0-9a-f]{8}$/, ''));
-    const { mtimeMs } = await stat(file);
-    if (running ?? Date.now() - mtimeMs < ABANDONED_MS) continue;
-    await rm(file, { force: true });
+    const age = Date.now() - (await stat(file)).mtimeMs;
+    if (middle !== undefined) {
+      const running = await isRunning(middle.replace(/\.[0-9a-f]{8}$/, ''));
+      if (!(running ?? age < ABANDONED_MS)) await handOver(file, path.join(dir, partOf(pack))).catch(() => undefined);
+    } else if (age > UNUSED_MS) await rm(file, { force: true });
   }
+}
+
+interface Kept {
+  file: string;
+  bytes: number;
+  used: number;
+}
+
+/** All packs but one, longest unused last; with those that were left unfinished. */
+async function keptBut(dir: string, key: string): Promise<Kept[]> {
+  const names = (await readdir(dir)).filter((n) => /\.u8(\.part)?$/.test(n) && n !== `${key}.u8`);
+  const kept = await Promise.all(
+    names.map(async (name) => {
+      const { size, mtimeMs } = await stat(path.join(dir, name));
+      return { file: path.join(dir, name), bytes: size, used: mtimeMs };
+    }),
+  );
+  return kept.sort((a, b) => b.used - a.used);
+}
+
+async function remove({ file }: Kept): Promise<void> {
+  await rm(file, { force: true });
+  if (file.endsWith('.u8')) await rm(recordOf(file), { force: true });
 }
 
 /** Removes the packs longest unused until the rest fits. */
-async function prune(dir: string, keep: string): Promise<void> {
-  const names = (await readdir(dir)).filter((n) => n.endsWith('.u8') && n !== `${keep}.u8`);
-  const packs = await Promise.all(names.map(async (n) => ({ n, s: await stat(path.join(dir, n)) })));
-  packs.sort((a, b) => b.s.mtimeMs - a.s.mtimeMs);
-  let total = (await stat(path.join(dir, `${keep}.u8`))).size;
-  for (const { n, s } of packs) {
-    total += s.size;
-    if (total <= LIMIT) continue;
-    await rm(path.join(dir, n), { force: true });
-    await rm(recordOf(path.join(dir, n)), { force: true });
+async function prune(dir: string, key: string): Promise<void> {
+  let total = Math.min(LIMIT, (await stat(path.join(dir, `${key}.u8`))).size);
+  for (const pack of await keptBut(dir, key)) {
+    if (pack.bytes > LIMIT) {
+      if (Date.now() - pack.used > UNUSED_MS) await remove(pack);
+      continue;
+    }
+    total += pack.bytes;
+    if (total > LIMIT) await remove(pack);
   }
+}
+
+/** Sees that the disk has room for a pack; other packs make it, longest unused first, where that is enough. */
+async function requireDisk({ dir, key, count, size }: CacheEntry): Promise<void> {
+  const bytes = packBytes(count, size) + count;
+  let free = await diskFree(dir);
+  if (free >= bytes) return;
+  const others = (await keptBut(dir, key)).reverse();
+  if (free + others.reduce((sum, o) => sum + o.bytes, 0) >= bytes)
+    for (const pack of others) {
+      await remove(pack);
+      free = await diskFree(dir);
+      if (free >= bytes) return;
+    }
+  refuseDisk(count, size, dir, free);
 }

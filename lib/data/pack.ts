@@ -8,6 +8,7 @@ import { checkFlag, checkFunction, checkSignal, checkWhole, MOST_PIXELS, MOST_SI
 import type { BadFile, Dataset, Task } from './dataset.js';
 import { decodeInParallel, reasonOf, type Decoded, type DecodeOptions } from './decode.js';
 import { Milestones } from './milestones.js';
+import { requireMemory } from './pack-room.js';
 import { duplicateGroups, type Split } from './split.js';
 
 /** How images are decoded into a store, whatever their source. */
@@ -16,8 +17,11 @@ export interface PackOptions extends DecodeOptions {
   size: number;
   /** leave unreadable and damaged images out instead of failing */
   skipBad?: boolean;
-  /** called for each image decoded; what it throws ends the decoding and rejects `ready()` */
-  onProgress?: (progress: { done: number; total: number }) => void;
+  /**
+   * called for each image decoded, and before the first one where there is something to know (`note`: the disk that
+   * many images take); what it throws ends the decoding and rejects `ready()`
+   */
+  onProgress?: (progress: { done: number; total: number; note?: string }) => void;
   /** aborting ends decoding; `ready()` rejects */
   signal?: AbortSignal;
   /** images decoded at a time (default: one a core and one more) */
@@ -59,10 +63,16 @@ export interface Place {
   store: ImageStore;
   /** bad files of a store that was full when it was opened; absent: it has to be filled */
   full?: { unreadable?: readonly BadFile[]; damaged: readonly BadFile[] };
+  /** what should be known before it is filled */
+  note?: string;
+  /** whether an earlier run, interrupted, left a row's pixels in it */
+  has(row: number): boolean;
+  /** A row's pixels are in it, as whole as their file. */
+  wrote(row: number): void;
   /** All images are in it. */
   keep(damaged: readonly BadFile[]): Promise<void>;
-  /** It will not be completed. */
-  drop(): Promise<void>;
+  /** It will not be completed by this run. */
+  leave(): Promise<void>;
 }
 
 /** A store of `count` square RGB images. */
@@ -78,9 +88,15 @@ export const shapeOf = (
 
 const nothing = (): Promise<void> => Promise.resolve();
 /** A place that nobody goes on with: in memory, or full already. */
-export const settled = { keep: nothing, drop: nothing };
+export const settled = { has: () => false, wrote: () => {}, keep: nothing, leave: nothing };
 
-export function inMemory(count: number, size: number): Place {
+/** @throws DataError where memory has no room for them */
+export function inMemory(
+  count: number,
+  size: number,
+  instead = 'Leave the cache on, which keeps them in a file',
+): Place {
+  requireMemory(count, size, instead);
   return { store: new ImageStore(shapeOf(count, size)), ...settled };
 }
 
@@ -182,11 +198,11 @@ export class PackedImages implements Dataset {
       bad = await this.decodeAll();
       this.decodeSeconds = (performance.now() - since) / 1000;
     } catch (error) {
-      await this.#place.drop();
+      await this.#place.leave();
       throw error;
     }
     // With files left out the pack would not be complete next time.
-    await (bad.unreadable.length === 0 ? this.#place.keep(bad.damaged) : this.#place.drop());
+    await (bad.unreadable.length === 0 ? this.#place.keep(bad.damaged) : this.#place.leave());
     this.#judge(bad.unreadable, bad.damaged);
   }
 
@@ -194,9 +210,13 @@ export class PackedImages implements Dataset {
     const { onProgress, signal, concurrency = os.availableParallelism() + 1 } = this.#options;
     await decodeInParallel();
     const [unreadable, damaged] = [new Map<number, string>(), new Map<number, string>()];
-    let done = 0;
-    await inLanes(this.files.length, concurrency, async (row) => {
+    const { has, note } = this.#place;
+    const total = this.files.length;
+    let done = [...this.files.keys()].filter(has).length;
+    if (note !== undefined || done > 0) onProgress?.({ done, total, ...(note !== undefined && { note }) });
+    await inLanes(total, concurrency, async (row) => {
       signal?.throwIfAborted();
+      if (has(row)) return this.#packed.mark(row);
       let decoded: Decoded | undefined;
       try {
         decoded = await this.#source.decode(row);
@@ -205,9 +225,11 @@ export class PackedImages implements Dataset {
       }
       if (this.#disposed) throw new DataError('the dataset was disposed while it was being decoded');
       if (decoded) this.store.put(row, decoded.pixels);
+      // A damaged image is decoded again by a run that goes on, which learns of the damage that way.
       if (decoded?.damage !== undefined) damaged.set(row, decoded.damage);
+      else if (decoded) this.#place.wrote(row);
       this.#packed.mark(row);
-      onProgress?.({ done: ++done, total: this.files.length });
+      onProgress?.({ done: ++done, total });
     });
     const listed = (of: Map<number, string>): BadFile[] =>
       [...of].sort(([a], [b]) => a - b).map(([row, reason]) => ({ file: this.files[row]!, reason }));

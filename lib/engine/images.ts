@@ -12,8 +12,10 @@ export interface ImageStoreOptions {
   channels: number;
   /** a file that holds the pixels; absent: memory */
   file?: string;
-  /** make the file instead of opening it */
+  /** make the file instead of opening it; writes go to it */
   create?: boolean;
+  /** writes go to the file that is there, which may hold more behind the images; else they stay in memory */
+  update?: boolean;
 }
 
 /**

@@ -71,10 +71,11 @@ std::shared_ptr<ImageStore> ImageStore::in_memory(int64_t count, int height, int
 }
 
 std::shared_ptr<ImageStore> ImageStore::map_file(const std::string& path, int64_t count, int height, int width,
-                                                 int channels, bool create) {
+                                                 int channels, Access access) {
+  const bool create = access == Access::kCreate, update = access == Access::kUpdate;
   std::shared_ptr<ImageStore> store(new ImageStore(count, height, width, channels));
   const int64_t bytes = count * store->image_bytes_;
-  File file(::open(path.c_str(), create ? O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0644));
+  File file(::open(path.c_str(), (create ? O_RDWR | O_CREAT | O_TRUNC : update ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0644));
   if (file.fd < 0) refuse_file(path, create ? "create it" : "open it", errno);
   if (create) {
     if (const int error = reserve(file.fd, bytes)) {
@@ -84,14 +85,16 @@ std::shared_ptr<ImageStore> ImageStore::map_file(const std::string& path, int64_
   } else {
     struct stat facts;
     if (::fstat(file.fd, &facts) != 0) refuse_file(path, "read its size", errno);
-    if (facts.st_size != bytes) {
-      throw Failure("DATA", "image store " + path + ": expected " + std::to_string(bytes) + " bytes for " +
-                                shape_text(count, height, width, channels) + ", found " +
-                                std::to_string(static_cast<int64_t>(facts.st_size)) +
+    if (update ? facts.st_size < bytes : facts.st_size != bytes) {
+      throw Failure("DATA", "image store " + path + ": expected " + (update ? "at least " : "") +
+                                std::to_string(bytes) + " bytes for " + shape_text(count, height, width, channels) +
+                                ", found " + std::to_string(static_cast<int64_t>(facts.st_size)) +
                                 ". Delete the file; it will be made again.");
     }
   }
-  void* map = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, create ? MAP_SHARED : MAP_PRIVATE, file.fd, 0);
+  // Private pages are promised no memory: a pack may well be larger than all there is.
+  const int flags = create || update ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
+  void* map = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, file.fd, 0);
   if (map == MAP_FAILED) refuse_file(path, "map it", errno);
   store->bytes_ = static_cast<uint8_t*>(map);
   store->mapped_ = true;

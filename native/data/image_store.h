@@ -14,11 +14,13 @@ class ImageStore {  // [count, height, width, channels] uint8
  public:
   static std::shared_ptr<ImageStore> in_memory(int64_t count, int height, int width, int channels);
   /**
-   * `create`: makes (or overwrites) the file, zero-filled and with its disk space reserved, and writes go to it.
-   * Otherwise the file must have the right size, and writes stay private to this store.
+   * `kCreate` makes (or overwrites) the file, zero-filled and with its disk space reserved, and writes go to it.
+   * `kUpdate`: they go to a file that is there and holds at least as much. `kRead`: the file has exactly the right
+   * size, and writes stay private to this store.
    */
+  enum class Access { kRead, kCreate, kUpdate };
   static std::shared_ptr<ImageStore> map_file(const std::string& path, int64_t count, int height, int width,
-                                              int channels, bool create);
+                                              int channels, Access access);
   ~ImageStore();
   ImageStore(const ImageStore&) = delete;
   ImageStore& operator=(const ImageStore&) = delete;

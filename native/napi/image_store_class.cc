@@ -33,15 +33,17 @@ Napi::Function ImageStoreClass::define(Napi::Env env) {
 ImageStoreClass::ImageStoreClass(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ImageStoreClass>(info) {
   guarded(info.Env(), [&] {
     tag<ImageStoreClass>(info);
-    const auto o = object_from(info[0], "ImageStore", "{ count, height, width, channels, file?, create? }");
+    const auto o = object_from(info[0], "ImageStore", "{ count, height, width, channels, file?, create?, update? }");
     auto side = [&](const char* key) {
       return static_cast<int>(whole_from(o.Get(key), std::string("ImageStore: ") + key, 1, 65536));
     };
     const int64_t count = whole_from(o.Get("count"), "ImageStore: count", 1);
     const int height = side("height"), width = side("width"), channels = side("channels");
     if (const auto file = o.Get("file"); !file.IsUndefined()) {
-      core = ImageStore::map_file(text_from(file, "ImageStore: file"), count, height, width, channels,
-                                  o.Get("create").ToBoolean());
+      const auto access = o.Get("create").ToBoolean()   ? ImageStore::Access::kCreate
+                          : o.Get("update").ToBoolean() ? ImageStore::Access::kUpdate
+                                                        : ImageStore::Access::kRead;
+      core = ImageStore::map_file(text_from(file, "ImageStore: file"), count, height, width, channels, access);
     } else {
       core = ImageStore::in_memory(count, height, width, channels);
       // Tells the garbage collector what a forgotten store costs.
