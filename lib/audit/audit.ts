@@ -28,8 +28,8 @@ export interface AuditOptions
   weights?: Checkpoint;
   /** where the backbone runs: 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
   device?: string;
-  /** hears how far it is */
-  onProgress?: (progress: { phase: 'decode' | 'features'; done: number; total: number }) => void;
+  /** hears how far it is, and before that what there is to know (`note`) */
+  onProgress?: (progress: { phase: 'decode' | 'features'; done: number; total: number; note?: string }) => void;
 }
 
 /** Longer side over the shorter one, beyond which squashing to a square changes what is seen. */

@@ -88,7 +88,8 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
     maxPixels,
     ...manifestOptions(a),
     ...given({ size: a.size, split, group, valSplit, weights }),
-    onProgress: ({ phase, done, total }) => {
+    onProgress: ({ phase, done, total, note }) => {
+      if (note !== undefined && !a.quiet) progress.line(note);
       const label = phase === 'decode' ? 'decode images' : 'features';
       if (!a.quiet) progress.draw(label, done, total, (performance.now() - since) / 1000);
     },

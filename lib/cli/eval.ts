@@ -106,7 +106,10 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
     allowDamaged: a.allowDamaged,
     maxPixels: a.maxPixels,
     allowOneClass: true,
-    onProgress: ({ done, total }) => show('decode images', done, total),
+    onProgress: ({ done, total, note }) => {
+      if (note !== undefined && !a.quiet) progress.line(note);
+      show('decode images', done, total);
+    },
     ...(a.split !== undefined && { splitFile: a.split }),
   });
   try {

@@ -126,8 +126,8 @@ async function imagesOf(
   signal: AbortSignal,
 ): Promise<Dataset> {
   const since = performance.now();
-  const onProgress = ({ done, total }: { done: number; total: number }): void =>
-    show({ event: 'progress', phase: 'pack', done, total, seconds: (performance.now() - since) / 1000 });
+  const onProgress = (progress: { done: number; total: number; note?: string }): void =>
+    show({ event: 'progress', phase: 'pack', ...progress, seconds: (performance.now() - since) / 1000 });
   const { data, valSplit, seed, split, group, folds, fold = 1, skipBad, allowDamaged, maxPixels } = settings;
   const rule = group === undefined ? undefined : groupRule(group);
   const dividing = { valSplit, seed, ...given({ split, group: rule }), ...(folds && { folds, fold: fold - 1 }) };

@@ -107,15 +107,16 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
         );
         break;
       case 'progress':
-        if (!('epoch' in event))
+        if (!('epoch' in event)) {
+          if (event.note !== undefined) progress.line(event.note);
           progress.draw(
             event.phase === 'pack' ? 'decode images' : 'frozen features',
             event.done,
             event.total,
             event.seconds,
           );
-        // The finished bar comes with the epoch's own figures, which count every image.
-        else if (event.done < event.total)
+        } else if (event.done < event.total)
+          // The finished bar comes with the epoch's own figures, which count every image.
           progress.draw(
             figures(event.phase, event.epoch, event.epochs, event.loss, event.accuracy),
             event.done,

@@ -47,7 +47,15 @@ export type TrainEvent =
       damaged: string[];
       notes: string[];
     }
-  | { event: 'progress'; phase: 'pack' | 'cache'; done: number; total: number; seconds: number }
+  | {
+      event: 'progress';
+      phase: 'pack' | 'cache';
+      done: number;
+      total: number;
+      seconds: number;
+      /** what should be known before it goes on, a sentence */
+      note?: string;
+    }
   | {
       event: 'progress';
       phase: 'train' | 'valid';
