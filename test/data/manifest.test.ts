@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ImageManifest, type ImageManifestOptions, type ListedImages } from 'mnv2-torch';
 import { dataChanges, fingerprintFrom, fingerprintOf, fingerprintTensors } from '../../dist/data/fingerprint.js';
+import { openImages } from '../../dist/data/sources/open-images.js';
 import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -358,4 +359,21 @@ describe('refused, with the line', () => {
       message: expect.stringMatching(message) as string,
     });
   });
+});
+
+test('by a path alone: a manifest by its name, else a folder, which has one class an image and no columns', async () => {
+  const all = { size: 8, cache: 'off' } as const;
+  const rows = ['file,label', ...FILES.map((name) => `${name},${labelOf(name)}`)];
+  for (const path of [write('path.CSV', rows), at('images')]) {
+    const data = await openImages(path, all);
+    await data.ready();
+    expect([data.files, data.root]).toEqual([FILES, at('images')]);
+    data.dispose();
+  }
+  await expect(openImages(at('images'), { ...all, task: 'multilabel' })).rejects.toThrow(
+    /task multilabel: expected a manifest \(\.csv, .*\), got the folder .*, whose images have one class each/,
+  );
+  await expect(openImages(at('images'), { ...all, columns: { label: 'x' } })).rejects.toThrow(
+    /columns: expected a manifest .* got the folder/,
+  );
 });
