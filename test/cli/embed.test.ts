@@ -75,7 +75,6 @@ describe('embed', () => {
   test.each([
     [['photos'], /--out is needed/],
     [['photos', '--out', 'features.bin'], /--out: expected a name that ends in \.npy/],
-    [['photos', '--out', 'nowhere/f.npy'], /nowhere\/f\.npy: cannot be written/],
     [['photos', '--out', 'f.npy', '--module', 'featurs.1'], /module: expected .* Did you mean 'features\.1'/],
   ])('%p is refused', (args, message) => {
     const { status, stdout, stderr } = run('embed', 'net.safetensors', ...args);
