@@ -1,25 +1,23 @@
 #!/usr/bin/env node
 // Trains from a pack that is larger than memory and prints what memory holds meanwhile: anonymous pages, which nothing
-// can drop, beside those of the mapped pack, which the system drops when it wants. The images are a folder of links to
-// one tiny file; the pack is made here, a sparse file in which every image has pixels of its own, so that nothing is
-// decoded, the disk holds 4 KiB an image, and everything a training does with its images is done.
-//   node bench/large-pack.js [--images 200000] [--seconds 60] [--freeze none|features] [--keep <folder>]
-import { link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+// can drop, beside those of the mapped pack, which the system drops when it wants. The pack is made here: a sparse file
+// in which every image has pixels of its own, so that nothing is decoded, the disk holds 4 KiB an image, and everything
+// a training does with its images is done: compared, split, hashed for the state, gathered in random order.
+//   node bench/large-pack.js [--images 200000] [--seconds 60] [--freeze none|features]
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
-import sharp from 'sharp';
-import { ImageFolder, MobileNetV2, Trainer } from '../dist/index.js';
-import { contentKey } from '../dist/data/pack-cache.js';
-import { DEFAULT_MAX_PIXELS } from '../dist/data/decode.js';
+import { ImageStore, MobileNetV2, Trainer } from '../dist/index.js';
+import { PackedImages, settled, shapeOf } from '../dist/data/pack.js';
+import { splitImages } from '../dist/data/split.js';
 
 const { values } = parseArgs({
   options: {
     images: { type: 'string', default: '200000' },
     seconds: { type: 'string', default: '60' },
     freeze: { type: 'string', default: 'none' },
-    keep: { type: 'string' },
   },
 });
 const [count, seconds, size, classes] = [Number(values.images), Number(values.seconds), 224, 100];
@@ -33,25 +31,9 @@ async function memory() {
   return { anonymous: of('RssAnon'), mapped: of('RssFile') };
 }
 
-async function makeFolder(folder) {
-  const names = Array.from({ length: classes }, (_, c) => `class${String(c).padStart(3, '0')}`);
-  for (const name of names) await mkdir(path.join(folder, name), { recursive: true });
-  // A file takes so many links and no more.
-  const each = 30_000;
-  for (let i = 0; i < count; i += each) {
-    const image = path.join(folder, `.${i}.png`);
-    await sharp({ create: { width: 8, height: 8, channels: 3, background: '#456' } }).toFile(image);
-    for (let k = i; k < Math.min(count, i + each); k++)
-      await link(image, path.join(folder, names[k % classes], `${String(k).padStart(7, '0')}.png`));
-  }
-}
-
-/** A pack of these files as packing them would leave it, but for the pixels. */
-async function makePack(folder, cacheDir) {
-  const { files, paths } = await listed(folder);
-  const key = await contentKey(files, paths, size, undefined);
-  await mkdir(cacheDir, { recursive: true });
-  const file = await open(path.join(cacheDir, `${key}.u8`), 'w');
+/** The pixels, as packing leaves them. */
+async function makePack(name) {
+  const file = await open(name, 'w');
   await file.truncate(count * bytes);
   const some = Buffer.alloc(64);
   for (let row = 0; row < count; row++) {
@@ -60,21 +42,25 @@ async function makePack(folder, cacheDir) {
     await file.write(some, 0, some.length, row * bytes);
   }
   await file.close();
-  const record = { count, size, maxPixels: DEFAULT_MAX_PIXELS, damaged: [], root: folder };
-  await writeFile(path.join(cacheDir, `${key}.json`), JSON.stringify(record));
 }
 
-/** The files of the folder in the order a data set has them. */
-async function listed(folder) {
-  const data = await ImageFolder.open(folder, { size: 1, cache: 'off', skipBad: true });
-  const { files } = data;
-  data.ready().catch(() => {});
-  data.dispose();
-  return { files, paths: files.map((file) => path.join(folder, file)) };
+/** The data set a folder of so many images makes, its pack found in the cache. */
+function opened(file) {
+  const names = Array.from({ length: classes }, (_, c) => `class${String(c).padStart(3, '0')}`);
+  const labels = Int32Array.from({ length: count }, (_, row) => Math.floor((row * classes) / count));
+  const files = Array.from(labels, (label, row) => `${names[label]}/${String(row).padStart(7, '0')}.jpg`);
+  const source = {
+    classes: names,
+    files,
+    labels,
+    split: async ({ rows, duplicates, note }) =>
+      splitImages({ classes: names, files, labels, rows, sameAs: await duplicates() }, {}, note),
+  };
+  const store = new ImageStore({ ...shapeOf(count, size), file });
+  return new PackedImages(source, { size }, { store, full: { damaged: [] }, ...settled });
 }
 
-const work = values.keep ?? (await mkdtemp(path.join(os.tmpdir(), 'mnv2-large-')));
-const [folder, cacheDir] = [path.join(work, 'images'), path.join(work, 'packs')];
+const work = await mkdtemp(path.join(os.tmpdir(), 'mnv2-large-'));
 const peak = { anonymous: 0, mapped: 0 };
 const say = async (what) => {
   const now = await memory();
@@ -91,23 +77,17 @@ try {
   console.log(
     `${count} images of ${size} px: ${((count * bytes) / 1e9).toFixed(1)} GB; memory ${(os.totalmem() / GIB).toFixed(1)} GiB, free ${(os.freemem() / GIB).toFixed(1)} GiB`,
   );
-  if (values.keep === undefined || !(await readFile(path.join(work, 'made'), 'utf8').catch(() => ''))) {
-    await makeFolder(folder);
-    await makePack(folder, cacheDir);
-    await writeFile(path.join(work, 'made'), 'yes');
-  }
+  await makePack(path.join(work, 'pack.u8'));
   await say('made');
   let since = performance.now();
   const took = () => `${((performance.now() - since) / 1000).toFixed(1)} s`;
-  const data = await ImageFolder.open(folder, { size, cacheDir });
-  await say(`opened, ${took()}`);
-  since = performance.now();
+  const data = opened(path.join(work, 'pack.u8'));
   await data.ready();
   await say(`compared and split, ${took()}`);
   since = performance.now();
   const stop = new AbortController();
   const model = MobileNetV2({ numClasses: classes, widthMult: 0.35 });
-  const options = { epochs: 1, freeze: values.freeze, signal: stop.signal, out: path.join(work, `run-${process.pid}`) };
+  const options = { epochs: 1, freeze: values.freeze, signal: stop.signal, out: path.join(work, 'run') };
   let [first, last] = [undefined, undefined];
   for await (const event of new Trainer(model, data, options)) {
     if (event.event === 'data') await say(`prepared, ${took()}`);
@@ -123,5 +103,5 @@ try {
   process.exitCode = peak.anonymous < 2 ? 0 : 1;
 } finally {
   clearInterval(timer);
-  if (values.keep === undefined) await rm(work, { recursive: true, force: true });
+  await rm(work, { recursive: true, force: true });
 }
