@@ -120,7 +120,7 @@ export type { Format, WeightFile } from './weights/formats/weight-file.js';
 export { pullWeights, type PulledWeights, type PullOptions } from './weights/pull.js';
 export { publishedWeights, type PublishedHash, type PublishedWeights } from './weights/published.js';
 export { loadWeights, type LoadOptions, type LoadReport } from './weights/load.js';
-export { type BadFile, type Dataset, type Task } from './data/dataset.js';
+export { type BadFile, type Dataset } from './data/dataset.js';
 export { type Split } from './data/split.js';
 export type { GroupRule, SplitKind, SplitOptions } from './data/split-options.js';
 export type { DecodeOptions } from './data/decode.js';
@@ -135,11 +135,28 @@ export type { ManifestColumns } from './data/sources/manifest-columns.js';
 export { syntheticScenes, type SyntheticOptions } from './data/sources/synthetic.js';
 export { augmentPreset, augmentWith, type Augment, type AugmentPreset, type AugmentSettings } from './data/augment.js';
 export { pixelScaling, type Preprocess } from './weights/preprocess.js';
+export { TASKS, type LearnedTask, type Task } from './weights/task.js';
 export type { ClassWeights } from './train/balance.js';
 export { learningRates, type Course, type Schedule } from './train/schedule.js';
 export { completeCheckpoint, loadCheckpoint, type Checkpoint, type CompleteCheckpoint } from './weights/checkpoint.js';
 export { calibrate, type CalibrateOptions } from './infer/calibrate.js';
+export type { JudgeOptions } from './infer/answers-on.js';
 export { evaluate, type EvaluateOptions, type Evaluation, type Figures } from './infer/evaluate.js';
+export type { AnyEvaluation } from './infer/evaluation.js';
+export {
+  evaluateMultilabel,
+  type JudgedLabels,
+  type LabelFigures,
+  type MultilabelEvaluation,
+  type MultilabelFigures,
+} from './infer/multilabel.js';
+export {
+  evaluateRegression,
+  type JudgedNumbers,
+  type NumberFigures,
+  type RegressionEvaluation,
+  type RegressionFigures,
+} from './infer/regression.js';
 export type { Calibration, CalibrationBin, Judged } from './infer/judged.js';
 export type {
   AskOptions,
@@ -149,6 +166,9 @@ export type {
   EmbeddingOptions,
   ExplainOptions,
   Explanation,
+  Measured,
+  Measurement,
+  MeasureOptions,
   Prediction,
   Streamed,
   StreamItem,

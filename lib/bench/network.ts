@@ -9,7 +9,8 @@ import { sgd } from '../engine/optimizer.js';
 import { compile, type Binding } from '../engine/program.js';
 import { input } from '../graph/tensor.js';
 import { FrozenFeatures } from '../train/features.js';
-import { PLAIN, trainingGraphs } from '../train/network.js';
+import { trainingGraphs } from '../train/network.js';
+import { PLAIN } from '../train/task.js';
 import { quantile, sampled, spread, type Spread } from './samples.js';
 
 export interface NetworkBench {

@@ -31,10 +31,13 @@ const options = {
   quiet: flag({ describe: 'no progress' }),
 };
 
-/** What is said of an image. */
+/** What is said of an image: its classes, or its numbers. */
 interface Answer {
   image: string;
-  predictions: Prediction[];
+  predictions?: Prediction[];
+  numbers?: Record<string, number>;
+  /** of the numbers */
+  tta?: Record<string, number> | undefined;
   /** the overlay that was written */
   explained?: string | undefined;
   /** the copy that was made */
@@ -42,22 +45,46 @@ interface Answer {
 }
 
 const percent = (v: number): string => `${(100 * v).toFixed(1).padStart(5)}%`;
+const plain = (v: number): string => String(Number(v.toPrecision(5)));
 
-function table({ image, predictions }: Answer, threshold: number): string {
-  if (predictions.length === 0) return `${image}\n  none at or above ${percent(threshold).trim()}\n`;
-  const width = Math.max(...predictions.map((p) => p.label.length));
-  const rows = predictions.map(
-    (p) => `  ${p.label.padEnd(width)}  ${percent(p.probability)}${p.tta === undefined ? '' : `  ${percent(p.tta)}`}\n`,
+/** What is told, a row each: name, value, and its mean over views. */
+function rowsOf({ predictions, numbers = {}, tta }: Answer): [name: string, value: number, mean: number | undefined][] {
+  return predictions
+    ? predictions.map((p) => [p.label, p.probability, p.tta])
+    : Object.entries(numbers).map(([name, value]) => [name, value, tta?.[name]]);
+}
+
+function table(answer: Answer, threshold: string): string {
+  const { image, predictions } = answer;
+  const rows = rowsOf(answer);
+  if (rows.length === 0) return `${image}\n  none at or above ${threshold}\n`;
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const value = predictions ? percent : (v: number): string => plain(v).padStart(10);
+  const lines = rows.map(
+    ([name, v, mean]) => `  ${name.padEnd(width)}  ${value(v)}${mean === undefined ? '' : `  ${value(mean)}`}\n`,
   );
-  const head = predictions[0]!.tta === undefined ? '' : `  ${''.padEnd(width)}   plain     tta\n`;
-  return `${image}\n${head}${rows.join('')}`;
+  const column = value(0).length;
+  const heads = `  ${''.padEnd(width)}  ${'plain'.padStart(column)}  ${'tta'.padStart(column)}\n`;
+  return `${image}\n${rows[0]![2] === undefined ? '' : heads}${lines.join('')}`;
 }
 
 /** An image without a class at or above the threshold has one line all the same. */
-function csvOf({ image, predictions }: Answer, tta: boolean): string {
-  const lines = predictions.map((p, i) => [image, i + 1, p.label, p.probability, ...(tta ? [p.tta] : [])]);
+function csvOf(answer: Answer, tta: boolean): string {
+  const { image, predictions } = answer;
+  const lines = rowsOf(answer).map(([name, value, mean], i) => [
+    ...[image, ...(predictions ? [i + 1] : []), name, value],
+    ...(tta ? [mean] : []),
+  ]);
   const none = [image, undefined, undefined, undefined, ...(tta ? [undefined] : [])];
   return (lines.length > 0 ? lines : [none]).map(csvLine).join('');
+}
+
+/** Refuses what is asked of classes, of a model that has none. */
+function refuseOfNumbers(a: Values<typeof options>): void {
+  const asked = { threshold: a.threshold !== undefined, 'copy-to': a.copyTo !== undefined };
+  const senseless = Object.entries(asked).flatMap(([name, is]) => (is ? [`--${name}`] : []));
+  if (senseless.length > 0)
+    throw new UsageError(`${senseless.join(', ')}: expected a model of classes, this one tells numbers; leave it out`);
 }
 
 async function run(a: Values<typeof operands> & Values<typeof options>): Promise<number> {
@@ -68,28 +95,38 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
   if (a.csv && a.json) throw new UsageError('--csv and --json are two forms of one answer; leave one of them out');
   using classifier = await Classifier.load(a.checkpoint, { device: a.device, precision: a.precision });
   const reading = { allowDamaged: a.allowDamaged, maxPixels: a.maxPixels };
+  if (classifier.task.kind === 'regression') refuseOfNumbers(a);
   const overlays = a.explain === undefined ? undefined : await Overlays.into(a.explain);
   const copies = a.copyTo === undefined ? undefined : await SortedCopies.into(a.copyTo);
-  const threshold = a.threshold ?? 0;
+  const { kind } = classifier.task;
+  // Of several labels each has a threshold of its own.
+  const enough = (p: Prediction): boolean =>
+    a.threshold === undefined ? p.given !== false : p.probability >= a.threshold;
+  const threshold = a.threshold === undefined ? "the labels' thresholds" : percent(a.threshold).trim();
   const pictures = new Pictures(a.images, { what: 'predict', except: a.copyTo, quiet: a.quiet });
   let without = 0;
   let code: number = EXIT.ok;
-  if (a.csv) await written(csvLine(['image', 'rank', 'label', 'probability', ...(a.tta ? ['tta'] : [])]));
+  const heads = kind === 'regression' ? ['image', 'number', 'value'] : ['image', 'rank', 'label', 'probability'];
+  if (a.csv) await written(csvLine([...heads, ...(a.tta ? ['tta'] : [])]));
   try {
-    const asked = { topK: a.top, ...reading, ...(a.tta && { tta: a.tta }) };
-    for await (const { item, ...answer } of classifier.stream(pictures, asked)) {
+    const asked = { ...reading, ...(a.tta && { tta: a.tta }) };
+    const answers =
+      kind === 'regression'
+        ? classifier.streamMeasurements(pictures, asked)
+        : classifier.stream(pictures, { topK: a.top, ...asked });
+    for await (const { item, ...answer } of answers) {
       pictures.advance();
       if (!answer.ok) {
         pictures.failed(answer.error, item.name);
         continue;
       }
-      const predictions = answer.predictions.filter((p) => p.probability >= threshold);
-      const [first] = predictions;
-      if (!first) without++;
+      const predictions = 'predictions' in answer ? answer.predictions.filter(enough) : undefined;
+      const first = predictions?.[0];
+      if (predictions && !first) without++;
       const stem = item.name === STDIN ? 'stdin' : path.parse(item.name).name;
       const said: Answer = {
         image: item.name,
-        predictions,
+        ...(predictions ? { predictions } : 'numbers' in answer && { numbers: answer.numbers, tta: answer.tta }),
         explained: overlays && (await overlays.write(classifier, stem, item.image, reading)),
         copied: copies && first && (await copies.copy(item.name, first.label)),
       };
@@ -101,7 +138,7 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
   } finally {
     // The readable images were answered; the exit code says that some were not.
     code = pictures.end(a.skipBad);
-    if (copies && !a.quiet) process.stderr.write(`${copies.summary(without, percent(threshold).trim())}\n`);
+    if (copies && !a.quiet) process.stderr.write(`${copies.summary(without, threshold)}\n`);
   }
   return code;
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { summarizeRepeats, type RepeatedRun, type Repeats } from '../report/repeats.js';
 import { RunFolder } from '../train/run-folder.js';
+import type { Task } from '../weights/task.js';
 import type { RunSettings } from './run-settings.js';
 
 /** One of several trainings: how it differs from what was asked for. */
@@ -40,8 +41,11 @@ export function repetitions({ folds, fold, repeat, seed = 0 }: RunSettings): Rep
   }));
 }
 
-/** What becomes of one training; undefined where it was stopped. */
-export type Figures = Omit<RepeatedRun, 'name' | 'out'>;
+/** What becomes of one training that was not stopped. */
+export interface Repeated {
+  task: Task;
+  figures: Omit<RepeatedRun, 'name' | 'out'>;
+}
 
 export interface RepetitionsOptions {
   list: readonly Repetition[];
@@ -49,7 +53,7 @@ export interface RepetitionsOptions {
   out: string;
   /** looked at before each */
   stopped: () => boolean;
-  train: (repetition: Repetition, out: string) => Promise<Figures | undefined>;
+  train: (repetition: Repetition, out: string) => Promise<Repeated | undefined>;
   /** hears before each training */
   next: (repetition: Repetition, out: string) => void;
 }
@@ -60,12 +64,15 @@ export async function trainAll(options: RepetitionsOptions): Promise<Repeats | u
   // A folder that cannot be used is no surprise after the first training.
   for (const { folder } of list) await RunFolder.check(path.join(out, folder));
   const runs: RepeatedRun[] = [];
+  let task: Task = 'multiclass';
   for (const repetition of list) {
     if (stopped()) break;
     const folder = path.join(out, repetition.folder);
     next(repetition, folder);
-    const figures = await train(repetition, folder);
-    if (figures) runs.push({ name: repetition.name, out: folder, ...figures });
+    const done = await train(repetition, folder);
+    if (!done) continue;
+    task = done.task;
+    runs.push({ name: repetition.name, out: folder, ...done.figures });
   }
-  return runs.length > 0 ? summarizeRepeats(runs) : undefined;
+  return runs.length > 0 ? summarizeRepeats(runs, task) : undefined;
 }

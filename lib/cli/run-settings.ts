@@ -3,7 +3,6 @@
 import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 import { MOST_PIXELS } from '../data/checks.js';
-import { TASKS } from '../data/dataset.js';
 import type { ManifestOptions } from '../data/sources/image-manifest.js';
 import { columnsOf } from '../data/sources/manifest-columns.js';
 import { groupRule, MOST_FOLDS, SPLIT_KINDS } from '../data/split-options.js';
@@ -15,6 +14,7 @@ import { ARCHITECTURES } from '../models/registry.js';
 import { choice, flag, mistakes, number, setting, text as words, told, whole, type Mistake } from '../schema.js';
 import { settingsSchema, type Settings } from '../train/settings.js';
 import { MOST_SIZE } from '../weights/preprocess.js';
+import { TASKS } from '../weights/task.js';
 
 /** More would not make an interval any narrower that a person cares about. */
 const MOST_REPEATS = 100;

@@ -9,12 +9,13 @@ import { tensorboard } from '../report/tensorboard/hook.js';
 import { Progress, showTraining } from '../report/progress.js';
 import { repeatsTable } from '../report/repeats.js';
 import type { TrainEvent } from '../train/events.js';
+import { MEASURES } from '../train/measures.js';
 import { RunFolder } from '../train/run-folder.js';
 import { readState } from '../train/state-file.js';
 import { Trainer } from '../train/trainer.js';
 import { define } from './command.js';
 import { flag, optionalPath, type Values } from './options.js';
-import { repetitions, trainAll, type Figures, type Repetition } from './repetitions.js';
+import { repetitions, trainAll, type Repeated, type Repetition } from './repetitions.js';
 import { Stopping } from './signals.js';
 import { planTraining, trainingOperands, trainingOptions, type Planned, type TrainingWords } from './training.js';
 
@@ -50,7 +51,7 @@ async function trainOnce(
   out: string,
   { stopping, progress }: Desk,
   part?: Repetition,
-): Promise<Figures | undefined> {
+): Promise<Repeated | undefined> {
   const draw = a.quiet ? (): void => {} : showTraining(progress);
   const say = (text: string): void => void process.stdout.write(text);
   const answers = new LastAnswers();
@@ -59,7 +60,8 @@ async function trainOnce(
     const written = report !== undefined && statSync(report, { throwIfNoEntry: false })?.isFile() ? report : undefined;
     const { history } = answers;
     const colours = colourful(process.stdout);
-    say(closingText({ event, history, evaluation: answers.evaluation(), report: written, colours }));
+    const evaluation = answers.evaluation();
+    say(closingText({ event, history, evaluation, task: answers.task, report: written, colours }));
   };
   const show = (event: TrainEvent): void => {
     draw(event);
@@ -91,7 +93,10 @@ async function trainOnce(
       using result = await trainer.fit({ onEvent: show });
       const { best, history, stopped } = result;
       if (stopped || !best) return undefined;
-      return { ...best, macroF1: history[best.epoch - 1]!.valid.macroF1 };
+      const { valid } = history[best.epoch - 1]!;
+      const task = result.task.kind;
+      const figures = Object.fromEntries(MEASURES[task].map(({ key }) => [key, valid[key]!]));
+      return { task, figures: { epoch: best.epoch, loss: best.loss, ...figures } };
     } finally {
       data.dispose();
     }

@@ -91,7 +91,7 @@ export async function planTraining(words: TrainingWords, quiet: boolean, saved?:
   const unfrozen = preset ? {} : ({ freeze: 'none' } as const);
   const options: TrainerOptions = { ...unfrozen, ...training, device, ...(weights && { weights }) };
   // A network of two classes takes what the real one will.
-  resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, options);
+  resolveRecipe(createModel(arch, { ...network, numClasses: 2 }), size, options, settings.task);
   return {
     arch,
     seed,

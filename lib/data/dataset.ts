@@ -1,5 +1,6 @@
 // Dataset: packed images with labels. Where they come from is sources/, how they are packed is pack.ts.
 import type { ImageStore } from '../engine/images.js';
+import type { Task } from '../weights/task.js';
 import type { Split } from './split.js';
 
 /** A file that is not what it should be, relative to the root, and why. */
@@ -7,11 +8,6 @@ export interface BadFile {
   file: string;
   reason: string;
 }
-
-/** What can be learned of an image, as `task` and `--task` name it. */
-export const TASKS = ['multiclass', 'multilabel', 'regression'] as const;
-/** What is learned of an image: one class of several, any number of labels, or numbers. */
-export type Task = (typeof TASKS)[number];
 
 /** Images as rows of one packed store. Decoding goes on after it is handed out: see `packed` and `ready`. */
 export interface Dataset {
@@ -23,7 +19,8 @@ export interface Dataset {
   readonly files: string[];
   /**
    * class of each row. Of the other tasks what a split keeps even: the image's label that is rarest in the data (the
-   * number of classes where it has none), the tenth that its first number is in by rank
+   * number of classes where it has none), the tenth that its first number is in by rank (of fewer
+   * than a hundred images fewer parts, of ten each)
    */
   readonly labels: Int32Array;
   /** [rows, classes], for the other tasks: 1 for each label an image has, else 0; or its numbers */

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { nearest } from '../nearest.js';
 import { checkFunction, checkWhole, shown } from './checks.js';
-import type { Task } from './dataset.js';
+import type { Task } from '../weights/task.js';
 import { spread } from './image-files.js';
 import { checkOpenOptions, ListedImages, placeFor, type OpenOptions } from './listed-images.js';
 import { inOrder, rowsOf, type Label, type Listed, type ListedImage } from './listing.js';

@@ -1,6 +1,7 @@
 // Images before they are decoded, whatever lists them, and how they become rows: order, classes, labels, targets.
 import { DataError } from '../errors.js';
-import type { BadFile, Task } from './dataset.js';
+import type { Task } from '../weights/task.js';
+import type { BadFile } from './dataset.js';
 
 /** What images can be used for, where whoever lists them says so. */
 export type Part = 'train' | 'val' | 'test';
@@ -131,7 +132,9 @@ const learned: Record<Task, (images: readonly ListedImage[]) => Learned> = {
     const first = (row: number): number => numbers[row]![classes[0]!]!;
     const ranked = [...numbers.keys()].sort((a, b) => first(a) - first(b) || a - b);
     const labels = new Int32Array(images.length);
-    ranked.forEach((row, rank) => (labels[row] = Math.floor((10 * rank) / images.length)));
+    // Of fewer than ten images no share can be held back that is nearly the one asked for.
+    const parts = Math.min(10, Math.max(1, Math.floor(images.length / 10)));
+    ranked.forEach((row, rank) => (labels[row] = Math.floor((parts * rank) / images.length)));
     return { classes, labels, targets };
   },
 };

@@ -9,6 +9,7 @@ import type { Preprocess } from '../weights/preprocess.js';
 import { joined, scaled } from './feeds.js';
 import { resizeModel, type Takes } from './onnx-images.js';
 import type { Runner } from './parity.js';
+import { givenBy } from './reference.js';
 import type { Sample } from './samples.js';
 
 /** The native one first: it is the faster. */
@@ -69,11 +70,12 @@ function readIfThere(file: string): string {
 export async function onnxRunner(
   { ort, name }: OnnxRuntime,
   model: Uint8Array,
-  { preprocess }: CompleteCheckpoint,
+  checkpoint: CompleteCheckpoint,
   takes: Takes,
 ): Promise<Runner> {
   const open = (bytes: Uint8Array): Promise<Ort.InferenceSession> =>
     ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const { preprocess } = checkpoint;
   const session = await open(model);
   const resizing = takes === 'pictures' ? await open(resizeModel(preprocess.size)) : undefined;
   const [input, output] = [session.inputNames[0]!, session.outputNames[0]!];
@@ -81,7 +83,7 @@ export async function onnxRunner(
     runtime: name,
     batch: takes === 'pictures' ? 1 : 8,
     whole: takes === 'pictures',
-    compared: takes === 'raw' ? 'logits' : 'probabilities',
+    compared: givenBy(checkpoint, takes === 'raw'),
     async run(pictures) {
       const feed = feedOf(ort, pictures, takes, preprocess);
       const answers = Float32Array.from((await session.run({ [input]: feed }))[output]!.data as Float32Array);

@@ -9,11 +9,13 @@ import { native } from '../native/load.js';
 import type { TensorData } from '../native/wire.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { encodeOnnx, ONNX_TYPE } from '../weights/formats/onnx-proto.js';
+import type { LearnedTask } from '../weights/task.js';
 import { exportMetadata } from './export-metadata.js';
 import { core, fold, foldable } from './fold.js';
 import { GraphBuilder, type FloatType } from './onnx-graph.js';
 import { IR_VERSION, OPSETS, readImages, valueInfo, type Port, type Takes } from './onnx-images.js';
 import { LOWERINGS } from './onnx-ops.js';
+import { givenBy } from './reference.js';
 
 /** How a checkpoint is written as ONNX. */
 export interface OnnxOptions {
@@ -37,6 +39,14 @@ export function takesOf({ raw = false, resize = false }: OnnxOptions): Takes {
   return raw ? 'raw' : resize ? 'pictures' : 'images';
 }
 
+/** `answersOf` in the words of ONNX. */
+function answer(graph: GraphBuilder, outputs: string, task: LearnedTask, name: string): string {
+  if (task.kind === 'multiclass') return graph.node('Softmax', [outputs], { axis: 1 }, name);
+  if (task.kind === 'multilabel') return graph.node('Sigmoid', [outputs], {}, name);
+  const row = (values: readonly number[]): string => graph.floats(values, [1, values.length], true);
+  return graph.node('Add', [graph.node('Mul', [outputs, row(task.scale)]), row(task.mean)], {}, name);
+}
+
 /** The bytes of an ONNX model that computes what the checkpoint's network does. */
 export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}): Uint8Array {
   const { preprocess, model, classes } = checkpoint;
@@ -48,13 +58,13 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
 
   const { port, value } = readImages(takes, preprocess, graph);
   const logits = lowered(output, new Map([[image, value]]), checkpoint.tensors, options.fold ?? true, graph);
-  const given = takes === 'raw' ? 'logits' : 'probabilities';
+  const given = givenBy(checkpoint, takes === 'raw');
   graph.path = '';
   // Wide again before the softmax: its sums are no matter for half precision.
   const wide = graph.float === 'fp16' ? graph.node('Cast', [logits], { to: ONNX_TYPE.float }) : logits;
   const name =
-    takes === 'raw' ? graph.node('Identity', [wide], {}, given) : graph.node('Softmax', [wide], { axis: 1 }, given);
-  const answer: Port = { name, elemType: ONNX_TYPE.float, shape: [{ dimParam: 'N' }, { dimValue: classes.length }] };
+    takes === 'raw' ? graph.node('Identity', [wide], {}, given) : answer(graph, wide, checkpoint.task, given);
+  const told: Port = { name, elemType: ONNX_TYPE.float, shape: [{ dimParam: 'N' }, { dimValue: classes.length }] };
   const metadata = {
     ...exportMetadata(checkpoint),
     exported_dtype: options.dtype ?? 'fp32',
@@ -71,7 +81,7 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
       node: graph.nodes,
       initializer: graph.initializers,
       input: [valueInfo(port)],
-      output: [valueInfo(answer)],
+      output: [valueInfo(told)],
     },
   });
 }

@@ -1,6 +1,7 @@
 // Whether an export computes what its checkpoint does: both answer the same pictures. Knows no format.
 import { ParityError } from '../errors.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import type { LearnedTask } from '../weights/task.js';
 import { Reference, type Compared } from './reference.js';
 import type { Sample, Samples } from './samples.js';
 
@@ -45,7 +46,7 @@ export interface Runner {
 
 /** What counts as agreement. */
 export interface Demand {
-  /** the largest difference; of logits times the largest of them, where that is above 1 */
+  /** the largest difference; of logits and numbers times the largest of them, where that is above 1 */
   tolerance: Readonly<Record<Compared, number>>;
   /** share of the pictures with the same first answer */
   top1: number;
@@ -58,9 +59,9 @@ export interface Demand {
  * one in a hundred of the largest, bf16 logits by fifteen.
  */
 export const DEMANDS: Readonly<Record<'fp32' | 'fp16' | 'bf16', Demand>> = {
-  fp32: { tolerance: { probabilities: 1e-4, logits: 1e-4 }, top1: 1, tie: 1e-5 },
-  fp16: { tolerance: { probabilities: 0.1, logits: 0.05 }, top1: 0.99, tie: 1e-2 },
-  bf16: { tolerance: { probabilities: 0.5, logits: 0.3 }, top1: 0.95, tie: 5e-2 },
+  fp32: { tolerance: { probabilities: 1e-4, logits: 1e-4, numbers: 1e-4 }, top1: 1, tie: 1e-5 },
+  fp16: { tolerance: { probabilities: 0.1, logits: 0.05, numbers: 0.05 }, top1: 0.99, tie: 1e-2 },
+  bf16: { tolerance: { probabilities: 0.5, logits: 0.3, numbers: 0.3 }, top1: 0.95, tie: 5e-2 },
 };
 
 /** Levels of 255 that pictures resized by the export may be from ours. */
@@ -78,6 +79,13 @@ function apart(a: Float32Array, b: Float32Array): number {
     if (!(difference <= most)) most = Number.isNaN(difference) ? Infinity : difference;
   }
   return most;
+}
+
+/** Numbers as their network gives them, whatever their units. */
+function inDeviations(numbers: Float32Array, task: LearnedTask): Float32Array {
+  if (task.kind !== 'regression') return numbers;
+  const { mean, scale } = task;
+  return numbers.map((v, at) => (v - mean[at % mean.length]!) / scale[at % scale.length]!);
 }
 
 /** Calls back with the pictures, a batch at a time. */
@@ -110,7 +118,8 @@ export async function compare(
   const reference = await Reference.of(checkpoint);
   try {
     await inBatches({ samples, size, whole, batch }, async (pictures) => {
-      const { answers: theirs, resized } = await runner.run(pictures);
+      const { answers, resized } = await runner.run(pictures);
+      const theirs = compared === 'numbers' ? inDeviations(answers, checkpoint.task) : answers;
       const own = pictures.map((p) => p.pixels);
       if (resized) levels = Math.max(levels ?? 0, ...own.map((pixels, i) => furthest(pixels, resized[i]!)));
       const ours = await reference.answers(resized ?? own);
@@ -121,13 +130,14 @@ export async function compare(
       scale = ours.logits.reduce((most, v) => Math.max(most, Math.abs(v)), scale);
       for (let at = 0; at < length; at += classes) {
         const [first, its] = [ours.logits, theirs].map((all) => largestOf(all.subarray(at, at + classes)));
-        if (first !== its) others.push(ours.logits[at + first!]! - ours.logits[at + its!]!);
+        // Numbers have no order among each other.
+        if (compared !== 'numbers' && first !== its) others.push(ours.logits[at + first!]! - ours.logits[at + its!]!);
       }
     });
   } finally {
     reference.dispose();
   }
-  const tolerance = demand.tolerance[compared] * (compared === 'logits' ? scale : 1);
+  const tolerance = demand.tolerance[compared] * (compared === 'probabilities' ? 1 : scale);
   const least = Math.ceil(demand.top1 * count);
   const ties = others.filter((gap) => gap <= demand.tie).length;
   const agree = count - others.length + ties;
@@ -166,12 +176,13 @@ async function rounding(checkpoint: CompleteCheckpoint, samples: Samples, compar
 /** One line of what came out. */
 export function parityText(parity: Parity): string {
   const { runtime, images, compared, largestDifference, tolerance, rounding, top1, resized } = parity;
+  const unit = compared === 'numbers' ? ' standard deviations' : '';
   const what = images.from === 'noise' ? 'pictures of noise (name real ones with --images)' : 'images';
   const from = images.from === 'validation split' ? ' of the validation split' : '';
   const ties = top1.ties > 0 ? `, ties at ${top1.ties}` : '';
   return (
     `${runtime} and the checkpoint on ${top1.of} ${what}${from}: ${compared} differ by up to ` +
-    `${largestDifference.toPrecision(2)} (at most ${Number(tolerance.toPrecision(2))}), the same first answer to ${top1.agree} of ` +
+    `${largestDifference.toPrecision(2)}${unit} (at most ${Number(tolerance.toPrecision(2))}), the same first answer to ${top1.agree} of ` +
     `${top1.of}${ties}` +
     (top1.agree < top1.least ? ` (at least ${top1.least})` : '') +
     (resized ? `; pictures resized within ${resized.largestDifference} of 255 levels` : '') +

@@ -2,14 +2,18 @@
 import { ImageStore } from '../engine/images.js';
 import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
-import { softmax } from '../graph/ops.js';
 import { input } from '../graph/tensor.js';
 import { evaluating, onEngine } from '../infer/trained.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { answersOf } from '../weights/task.js';
 import { pixelScaling } from '../weights/preprocess.js';
 
-/** What is compared. */
-export type Compared = 'logits' | 'probabilities';
+/** What is compared: of a regression `numbers`, in standard deviations, which is how its network gives them. */
+export type Compared = 'logits' | 'probabilities' | 'numbers';
+
+/** What an export of a checkpoint gives. */
+export const givenBy = ({ task }: CompleteCheckpoint, raw: boolean): Compared =>
+  raw ? 'logits' : task.kind === 'regression' ? 'numbers' : 'probabilities';
 
 export class Reference {
   private constructor(
@@ -22,11 +26,13 @@ export class Reference {
   static async of(checkpoint: CompleteCheckpoint, fuse = true): Promise<Reference> {
     const weights = await onEngine(checkpoint, { device: 'cpu' });
     const { size } = checkpoint.preprocess;
-    const logits = evaluating(checkpoint.model, (m) => m.call(input('image', [-1, 3, size, size])));
-    return new Reference(checkpoint, weights, compile({ logits, probabilities: softmax(logits) }, { weights, fuse }));
+    const { model, task } = checkpoint;
+    const logits = evaluating(model, (m) => m.call(input('image', [-1, 3, size, size])));
+    const probabilities = task.kind === 'regression' ? logits : answersOf(logits, task);
+    return new Reference(checkpoint, weights, compile({ logits, probabilities }, { weights, fuse }));
   }
 
-  /** Both [pictures, classes], of pictures [size, size, 3]. */
+  /** All [pictures, classes], of pictures [size, size, 3]. */
   async answers(pictures: readonly Uint8Array[]): Promise<Record<Compared, Float32Array>> {
     const { size } = this.checkpoint.preprocess;
     const store = new ImageStore({ count: pictures.length, height: size, width: size, channels: 3 });
@@ -39,7 +45,7 @@ export class Reference {
         rows: ['logits', 'probabilities'],
       });
       const of = (name: Compared): Float32Array => rows[name]!.data as Float32Array;
-      return { logits: of('logits'), probabilities: of('probabilities') };
+      return { logits: of('logits'), probabilities: of('probabilities'), numbers: of('logits') };
     } finally {
       store.dispose();
     }

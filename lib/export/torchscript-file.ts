@@ -4,6 +4,7 @@ import { native } from '../native/load.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { joined, scaled } from './feeds.js';
 import { DEMANDS, type Parity, type Runner } from './parity.js';
+import { givenBy } from './reference.js';
 import { ScriptModule } from './script-module.js';
 import { toTorchScript, type TorchScriptOptions } from './torchscript.js';
 import { writeTried, type ExportOptions } from './tried.js';
@@ -15,7 +16,7 @@ export type { TorchScriptOptions } from './torchscript.js';
  * beside it, as `<file>.parity.json`. Python reads it by `torch.jit.load(file)`; its state dict has the checkpoint's names,
  * its extra file `metadata.json` the classes, in their order. Weights take no gradient until `requires_grad_()`.
  *
- * By default it takes uint8 [N, size, size, 3] RGB and gives probabilities, float32 [N, classes]. N is free.
+ * By default it takes uint8 [N, size, size, 3] RGB and gives probabilities (of a regression numbers), float32 [N, classes]. N is free.
  * @param file where; what is there is replaced, once the new one agrees
  * @throws ParityError when the answers differ by more than 1e-4: nothing is written; UsageError when the network has an op
  * that is for training alone
@@ -41,14 +42,15 @@ export async function exportTorchScript(
   });
 }
 
-function torchScriptRunner(bytes: Uint8Array, { preprocess }: CompleteCheckpoint, raw: boolean): Runner {
+function torchScriptRunner(bytes: Uint8Array, checkpoint: CompleteCheckpoint, raw: boolean): Runner {
   const script = new ScriptModule(bytes);
+  const { preprocess } = checkpoint;
   const { size } = preprocess;
   return {
     runtime: `libtorch ${native().buildInfo().libtorchRuntime}`,
     batch: 8,
     whole: false,
-    compared: raw ? 'logits' : 'probabilities',
+    compared: givenBy(checkpoint, raw),
     async run(pictures) {
       const [n, pixels] = [pictures.length, joined(pictures)];
       const fed = raw

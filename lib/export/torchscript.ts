@@ -3,7 +3,7 @@
 import { shown, UsageError } from '../errors.js';
 import { Engine } from '../engine/engine.js';
 import { isOp } from '../graph/op-names.js';
-import { add, cast, mul, permute, softmax } from '../graph/ops.js';
+import { add, cast, mul, permute } from '../graph/ops.js';
 import { topological } from '../graph/order.js';
 import { constant, input, type HostArray, type Tensor, type TensorData } from '../graph/tensor.js';
 import { evaluating } from '../infer/trained.js';
@@ -12,15 +12,17 @@ import { native } from '../native/load.js';
 import type { ScriptSpec } from '../native/wire.js';
 import type { Module, Parameter } from '../nn/module.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
-import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
+import { pixelScaling } from '../weights/preprocess.js';
+import { answersOf } from '../weights/task.js';
 import { exportMetadata } from './export-metadata.js';
+import { givenBy } from './reference.js';
 import { LOWERINGS } from './torchscript-ops.js';
 
 /** How a checkpoint is written as TorchScript. */
 export interface TorchScriptOptions {
   /**
    * no preprocessing: float32 [N, 3, size, size], already scaled -> logits (default false: uint8 [N, size, size, 3], RGB
-   * -> probabilities)
+   * -> probabilities, or of a regression numbers)
    */
   raw?: boolean;
 }
@@ -38,14 +40,14 @@ export async function toTorchScript(
   const channels = checkpoint.options.inChannels ?? 3;
   const { image, output } = options.raw
     ? recorded(model, [-1, channels, preprocess.size, preprocess.size])
-    : withPreprocessing(model, preprocess, channels);
+    : withPreprocessing(checkpoint, channels);
   const parameters = [...model.namedParameters()];
   const names = new Set(parameters.map(([name]) => name));
   const { source, constants } = forwardOf(image, output, names);
   const metadata = {
     ...exportMetadata(checkpoint),
     input: options.raw ? 'float32 NCHW, scaled' : 'uint8 NHWC, RGB',
-    output: options.raw ? 'logits' : 'probabilities',
+    output: givenBy(checkpoint, options.raw ?? false),
   };
   const script: ScriptSpec = {
     parts: [...model.modules()].map(([path, m]) => ({ path, type: className(m) })),
@@ -82,7 +84,7 @@ function recorded(model: Module, shape: number[]): Recorded {
 }
 
 /** The bytes of pictures in, probabilities out: as `predict` does it, in the words of the graph. */
-function withPreprocessing(model: Module, preprocess: Preprocess, channels: number): Recorded {
+function withPreprocessing({ model, preprocess, task }: CompleteCheckpoint, channels: number): Recorded {
   if (channels !== 3)
     throw new UsageError(`the network takes ${channels} channels, pictures have 3: export it with raw (--raw)`);
   const { size } = preprocess;
@@ -90,7 +92,7 @@ function withPreprocessing(model: Module, preprocess: Preprocess, channels: numb
   const image = input('image', [-1, size, size, 3], 'uint8');
   const pixels = cast(permute(image, [0, 3, 1, 2]), 'float32');
   const scaled = add(mul(pixels, constant(scale, [1, 3, 1, 1])), constant(shift, [1, 3, 1, 1]));
-  return { image, output: evaluating(model, (m) => softmax(m.call(scaled), 1)) };
+  return { image, output: evaluating(model, (m) => answersOf(m.call(scaled), task)) };
 }
 
 /** The only tensor a checkpoint may lack is a counter nobody reads. */

@@ -2,16 +2,18 @@
 import type { DecodeOptions } from '../data/decode.js';
 import type { ImageInput } from '../data/image-input.js';
 import type { DataError } from '../errors.js';
-import { softmax } from '../graph/ops.js';
 import type { Tensor } from '../graph/tensor.js';
+import { answersOf, type LearnedTask } from '../weights/task.js';
 import type { TestTimeAugmentation } from './views.js';
 
 /** A class an image may belong to. */
 export interface Prediction {
   /** name of the class */
   label: string;
-  /** 0 to 1; all classes sum to 1 */
+  /** 0 to 1; of one class of several all classes sum to 1 */
   probability: number;
+  /** several labels: it is at least the label's threshold, which the checkpoint keeps; else absent */
+  given?: boolean;
   /** where `tta` was asked for: the mean of the probabilities over the views; the order is that of the plain ones */
   tta?: number;
 }
@@ -23,6 +25,14 @@ export interface Unread {
 }
 /** The answer for one of several images: the most probable classes, best first, or why it could not be read. */
 export type Classified = { readonly ok: true; readonly predictions: Prediction[] } | Unread;
+/** What a network of numbers says of an image, by their names, each in its own unit. */
+export interface Measurement {
+  numbers: Record<string, number>;
+  /** where `tta` was asked for: the mean of the numbers over the views */
+  tta?: Record<string, number>;
+}
+/** The numbers of one of several images, or why it could not be read. */
+export type Measured = ({ readonly ok: true } & Measurement) | Unread;
 /** The vector of one of several images, or why it could not be read. */
 export type Embedded = { readonly ok: true; readonly embedding: Float32Array } | Unread;
 
@@ -37,12 +47,16 @@ export interface AskOptions extends DecodeOptions {
   signal?: AbortSignal;
 }
 
+/** What is asked of each image that numbers are told of. */
+export interface MeasureOptions extends AskOptions {
+  /** answers for these views of the picture too, averaged: `tta` of each answer */
+  tta?: TestTimeAugmentation;
+}
+
 /** What is asked of each image. */
-export interface ClassifyOptions extends AskOptions {
+export interface ClassifyOptions extends MeasureOptions {
   /** most probable classes to give (default 5) */
   topK?: number;
-  /** answers for these views of the picture too, averaged: `tta` of each prediction */
-  tta?: TestTimeAugmentation;
 }
 
 /** Which vector of each image. */
@@ -76,16 +90,28 @@ export interface Scores {
   readonly mean: Float32Array | undefined;
 }
 
-/** What is fetched of a network to answer with: a score for each class. */
-export const scoresOf = (logits: Tensor): Tensor => softmax(logits);
+/** What is fetched of a network to answer with: a score for each class, or numbers. */
+export const scoresOf = (logits: Tensor, task: LearnedTask): Tensor => answersOf(logits, task);
 
 /** The answer that scores are. */
-export function predictionsOf({ plain, mean }: Scores, classes: readonly string[], topK: number): Prediction[] {
+export function predictionsOf(
+  { plain, mean }: Scores,
+  classes: readonly string[],
+  topK: number,
+  task: LearnedTask,
+): Prediction[] {
   const order = [...plain.keys()].sort((a, b) => plain[b]! - plain[a]!);
-  return order
-    .slice(0, topK)
-    .map((c) => ({ label: classes[c]!, probability: plain[c]!, ...(mean && { tta: mean[c]! }) }));
+  return order.slice(0, topK).map((c) => ({
+    label: classes[c]!,
+    probability: plain[c]!,
+    ...(task.kind === 'multilabel' && { given: plain[c]! >= task.thresholds[c]! }),
+    ...(mean && { tta: mean[c]! }),
+  }));
 }
+
+/** The numbers that scores are, by their names. */
+export const numbersOf = (scores: Float32Array, names: readonly string[]): Record<string, number> =>
+  Object.fromEntries(names.map((name, c) => [name, scores[c]!]));
 
 /** A vector of length 1 in the same direction; one of zeros stays. */
 export function normalized(vector: Float32Array): Float32Array {

@@ -5,11 +5,12 @@ import { inferenceBatch } from '../engine/batch-size.js';
 import type { ImageStore } from '../engine/images.js';
 import { compile, type Program } from '../engine/program.js';
 import type { Weights } from '../engine/weights.js';
-import { gradients, mul, softmax, sum } from '../graph/ops.js';
+import { gradients, mul, sum } from '../graph/ops.js';
 import { topological } from '../graph/order.js';
 import { rebuilt, remade } from '../graph/rebuild.js';
 import { input, tensorData, type Tensor } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
+import { answersOf, MULTICLASS, type LearnedTask } from '../weights/task.js';
 import { pixelScaling, type Preprocess } from '../weights/preprocess.js';
 import { evaluating } from './trained.js';
 
@@ -68,7 +69,13 @@ export class ActivationMaps {
    * @param weights of the model, read when maps are made
    * @throws UsageError for a network whose logits do not all come through one global average pooling
    */
-  constructor(model: Module, preprocess: Preprocess, weights: Weights, precision: 'fp32' | 'bf16' = 'fp32') {
+  constructor(
+    model: Module,
+    preprocess: Preprocess,
+    weights: Weights,
+    precision: 'fp32' | 'bf16' = 'fp32',
+    task: LearnedTask = MULTICLASS,
+  ) {
     const { size } = preprocess;
     const logits = evaluating(model, (m) => m.call(input('image', [-1, 3, size, size])));
     const cut = cutAtPooling(logits);
@@ -82,7 +89,7 @@ export class ActivationMaps {
     const chosen = input('chosen', [-1, this.#classes]);
     const [slope] = gradients(sum(mul(head, chosen)), [pooled]);
     this.exact = topological([head]).every((t) => LINEAR.has(t.op));
-    this.#body = compile({ features, probability: softmax(logits) }, { weights, precision });
+    this.#body = compile({ features, probability: answersOf(logits, task) }, { weights, precision });
     try {
       this.#slope = compile({ slope: slope! }, { weights });
     } catch (error) {

@@ -9,6 +9,7 @@ import type { Module } from '../nn/module.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import {
   normalized,
+  numbersOf,
   predictionsOf,
   type Classified,
   type ClassifyOptions,
@@ -16,11 +17,15 @@ import {
   type EmbeddingOptions,
   type ExplainOptions,
   type Explanation,
+  type Measured,
+  type Measurement,
+  type MeasureOptions,
   type Prediction,
   type Scores,
   type Streamed,
   type StreamItem,
 } from './answer.js';
+import { MULTICLASS, type LearnedTask } from '../weights/task.js';
 import { Asking, type Ask } from './asking.js';
 import { ActivationMaps } from './cam.js';
 import { PictureProgram } from './picture-program.js';
@@ -100,7 +105,11 @@ export class Classifier {
     }
   }
 
-  /** Label names, in the order of the outputs. */
+  /** What the model has learned of an image: a class, labels at these thresholds, or numbers. */
+  get task(): LearnedTask {
+    return this.trained.task ?? MULTICLASS;
+  }
+  /** Label names, in the order of the outputs; of a regression the names of its numbers. */
   get classes(): readonly string[] {
     return this.trained.classes;
   }
@@ -128,6 +137,32 @@ export class Classifier {
       ok: true,
       predictions,
     }));
+  }
+
+  /**
+   * The numbers a model of regression tells of an image, in their own units; batched as `classify`.
+   * @throws UsageError for a model that has learned something else; else as `classify`
+   * @example
+   * import { Classifier, completeCheckpoint, loadCheckpoint, MobileNetV2, writeSafetensors } from 'mnv2-torch';
+   * import { mkdtempSync } from 'node:fs';
+   * const file = mkdtempSync('/tmp/mnv2-') + '/age.safetensors';
+   * const tensors = new Map([...MobileNetV2({ numClasses: 1, widthMult: 0.25 }).state(0)].map((t) => [t.name, t]));
+   * await writeSafetensors(file, tensors, { arch: 'mobilenet_v2', width_mult: '0.25', classes: '["age"]',
+   *   preprocess: '{"size":32,"scale":"x/127.5-1"}', task: 'regression', task_mean: '[40]', task_scale: '[12]' });
+   * const classifier = await Classifier.load(file);
+   * const { numbers } = await classifier.measure({ data: new Uint8Array(32 * 32 * 3), width: 32, height: 32, channels: 3 });
+   * console.log(Object.keys(numbers), Number.isFinite(numbers.age)); // [ 'age' ] true
+   */
+  measure(image: ImageInput, options?: MeasureOptions): Promise<Measurement>;
+  /** The numbers of several images, in order; one that cannot be read has its DataError as its answer. */
+  measure(images: readonly ImageInput[], options?: MeasureOptions): Promise<Measured[]>;
+  async measure(
+    images: ImageInput | readonly ImageInput[],
+    options: MeasureOptions = {},
+  ): Promise<Measurement | Measured[]> {
+    const ask = this.#measuring(options);
+    if (!Array.isArray(images)) return this.#asking.single(images as ImageInput, ask);
+    return this.#asking.each(images as readonly ImageInput[], ask, (said): Measured => ({ ok: true, ...said }));
   }
 
   /**
@@ -182,6 +217,14 @@ export class Classifier {
     }));
   }
 
+  /** As `stream`, with the numbers of `measure`. */
+  streamMeasurements<T extends StreamItem>(
+    items: AsyncIterable<T> | Iterable<T>,
+    options: MeasureOptions = {},
+  ): AsyncGenerator<Streamed<T, Measured>, void, undefined> {
+    return this.#asking.stream(items, this.#measuring(options), (said): Measured => ({ ok: true, ...said }));
+  }
+
   /** As `stream`, with the vectors of `embed`. */
   streamEmbeddings<T extends StreamItem>(
     items: AsyncIterable<T> | Iterable<T>,
@@ -211,7 +254,7 @@ export class Classifier {
     if (asked === -1)
       throw new UsageError(`label: expected one of the model's classes, ${this.classes.join(', ')}; got '${label}'`);
     const { model, preprocess } = this.trained;
-    const maps = (this.#maps ??= new ActivationMaps(model, preprocess, this.weights, this.precision));
+    const maps = (this.#maps ??= new ActivationMaps(model, preprocess, this.weights, this.precision, this.task));
     return this.#asking.waiting(options, 1, async () => {
       const pixels = await this.#asking.read(image, options);
       using store = new ImageStore({ count: 1, height: this.size, width: this.size, channels: 3 });
@@ -226,7 +269,24 @@ export class Classifier {
     if (tta !== undefined) viewsOf(tta);
     if (!Number.isInteger(topK) || topK < 1)
       throw new UsageError(`topK: expected a whole number of at least 1, got ${topK}`);
-    const said = (scores: Scores): Prediction[] => predictionsOf(scores, this.classes, topK);
+    const { task } = this;
+    if (task.kind === 'regression')
+      throw new UsageError(
+        `classify: this model has learned regression, it tells ${this.classes.join(', ')}; ask measure()`,
+      );
+    const said = (scores: Scores): Prediction[] => predictionsOf(scores, this.classes, topK, task);
+    return { picture: { kind: this.#program.scores, tta }, said, options };
+  }
+
+  #measuring(options: MeasureOptions): Ask<Measurement> {
+    const { tta } = options;
+    if (tta !== undefined) viewsOf(tta);
+    if (this.task.kind !== 'regression')
+      throw new UsageError(`measure: this model has learned ${this.task.kind}, it tells no numbers; ask classify()`);
+    const said = ({ plain, mean }: Scores): Measurement => ({
+      numbers: numbersOf(plain, this.classes),
+      ...(mean && { tta: numbersOf(mean, this.classes) }),
+    });
     return { picture: { kind: this.#program.scores, tta }, said, options };
   }
 

@@ -1,14 +1,7 @@
 // Figures of a trained model on images: accuracy, per-class precision and recall, confusion, calibration. Owns no files.
 import { UsageError } from '../errors.js';
-import { inferenceBatch } from '../engine/batch-size.js';
-import type { ImageStore } from '../engine/images.js';
-import { compile } from '../engine/program.js';
-import { softmax } from '../graph/ops.js';
-import { input } from '../graph/tensor.js';
-import { pixelScaling } from '../weights/preprocess.js';
+import { answersOn, type JudgeOptions } from './answers-on.js';
 import { calibration, judge, type Calibration, type Judged } from './judged.js';
-import { evaluating, onEngine, type Trained } from './trained.js';
-import { meanOverViews, viewsOf, type TestTimeAugmentation } from './views.js';
 
 /** How well a model does on images, as counted from its answers. */
 export interface Figures {
@@ -72,25 +65,9 @@ export function figures(
 }
 
 /** Which model is judged on which images. */
-export interface EvaluateOptions {
-  /** from `completeCheckpoint(await loadCheckpoint(file))`, or what `Trainer.fit()` returned */
-  checkpoint: Trained;
-  /** images of the model's size */
-  store: ImageStore;
-  /** rows of the store to look at */
-  indices: Int32Array;
+export interface EvaluateOptions extends JudgeOptions {
   /** label of each row of the store, as an index into the model's classes */
   labels: Int32Array;
-  /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
-  device?: string;
-  /** CPU threads (default: all cores) */
-  threads?: number;
-  /** 'bf16' runs convolutions in bfloat16 (default 'fp32') */
-  precision?: 'fp32' | 'bf16';
-  /** answers for these views of each image too, averaged: told beside the rest, in `tta` */
-  tta?: TestTimeAugmentation;
-  /** hears how many images are done; with `tta` an image counts once a view */
-  onProgress?: (done: number, total: number) => void;
 }
 
 /**
@@ -105,45 +82,19 @@ export interface EvaluateOptions {
  * console.log(images, confusion.length); // 3 21
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { checkpoint, store, indices, labels, device = 'cpu', threads, precision = 'fp32', tta, onProgress } = options;
-  const views = tta === undefined ? 1 : viewsOf(tta);
-  const { size } = checkpoint.preprocess;
-  const classes = checkpoint.classes;
-  if (indices.length === 0) throw new UsageError('evaluate: expected at least one image, got none');
-  if (store.height !== size || store.width !== size) {
-    throw new UsageError(`evaluate: expected images of ${size} pixels, got ${store.height} x ${store.width}`);
-  }
+  const { checkpoint, indices, labels } = options;
+  const { classes } = checkpoint;
   const stray = indices.findIndex((i) => !(labels[i]! >= 0 && labels[i]! < classes.length));
   if (stray >= 0) {
     throw new UsageError(
       `evaluate: image ${indices[stray]} has the label ${labels[indices[stray]!]}; the model has ${classes.length} classes`,
     );
   }
-  using weights = await onEngine(checkpoint, { device, ...(threads !== undefined && { threads }) });
-  using engine = weights.engine;
-  const image = input('image', [-1, 3, size, size]);
-  const logits = evaluating(checkpoint.model, (model) => model.call(image));
-  using program = compile({ probability: softmax(logits) }, { weights, precision });
-  const batchSize = inferenceBatch(engine.device);
-  let before = 0; // images of earlier views
-  const ask = async (symmetry: number): Promise<Float32Array> => {
-    const { rows } = await program.loop({
-      order: indices,
-      batchSize,
-      bind: { image: { images: store, ...pixelScaling(checkpoint.preprocess), symmetry } },
-      rows: ['probability'],
-      ...(onProgress && {
-        onProgress: (step) => onProgress(before + Math.min(step * batchSize, indices.length), views * indices.length),
-      }),
-    });
-    before += indices.length;
-    return rows['probability']!.data as Float32Array;
-  };
+  const { plain, mean, views } = await answersOn('multiclass', options);
   const judged = (probabilities: Float32Array): Judged[] => judge({ indices, probabilities }, labels, classes.length);
-  const plain = await ask(0);
   const evaluation = evaluationOf(classes, judged(plain));
-  if (tta === undefined) return evaluation;
-  const { accuracy, loss } = evaluationOf(classes, judged(await meanOverViews(plain, tta, ask)));
+  if (!mean) return evaluation;
+  const { accuracy, loss } = evaluationOf(classes, judged(mean));
   return { ...evaluation, tta: { views, accuracy, loss } };
 }
 

@@ -9,6 +9,7 @@ import type { Module } from '../nn/module.js';
 import { builtInArch, type Checkpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { loadWeights } from '../weights/load.js';
 import type { Preprocess } from '../weights/preprocess.js';
+import type { LearnedTask } from '../weights/task.js';
 
 /** A model with weights on an engine, and what its outputs and inputs mean: what `Trainer.fit()` returns is one. */
 export interface TrainedModel {
@@ -16,6 +17,8 @@ export interface TrainedModel {
   readonly weights: Weights;
   readonly classes: readonly string[];
   readonly preprocess: Preprocess;
+  /** what its outputs mean; absent: one class of several */
+  readonly task?: LearnedTask;
 }
 
 /** What can be classified with and evaluated. */

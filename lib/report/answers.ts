@@ -3,8 +3,7 @@
 import { UsageError } from '../errors.js';
 import type { Weights } from '../engine/weights.js';
 import { ActivationMaps } from '../infer/cam.js';
-import { evaluationOf, type Evaluation } from '../infer/evaluate.js';
-import { judge } from '../infer/judged.js';
+import { evaluationOn, type AnyEvaluation } from '../infer/evaluation.js';
 import type { Module } from '../nn/module.js';
 import type { EpochEvent } from '../train/events.js';
 import type { Beginning, Outputs } from '../train/hooks/hook.js';
@@ -31,7 +30,7 @@ export class Answers {
   readonly #album: Album;
   #pictures: { epoch: number; pictures: Pictures } | undefined;
 
-  constructor(private readonly beginning: Beginning) {
+  constructor(readonly beginning: Beginning) {
     this.#album = new Album(beginning.data.store);
   }
 
@@ -45,13 +44,16 @@ export class Answers {
   }
 
   /** undefined before the first epoch ended */
-  evaluation(): Evaluation | undefined {
-    const { classes, labels } = this.beginning.data;
-    return this.#outputs && evaluationOf(classes, judge(this.#outputs, labels, classes.length));
+  evaluation(): AnyEvaluation | undefined {
+    const { data, task } = this.beginning;
+    if (!this.#outputs) return undefined;
+    const thresholds = this.#snapshot?.thresholds;
+    const learned = task.kind === 'multilabel' && thresholds ? { ...task, thresholds } : task;
+    return evaluationOn(learned, data, this.#outputs.indices, this.#outputs.answers);
   }
 
   /** Made once for an epoch's answers. */
-  async pictures(state: TrainingState, evaluation: Evaluation): Promise<Pictures> {
+  async pictures(state: TrainingState, evaluation: AnyEvaluation): Promise<Pictures> {
     const epoch = this.epoch!;
     if (this.#pictures?.epoch === epoch) return this.#pictures.pictures;
     const { model, preprocess } = this.beginning;

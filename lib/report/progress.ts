@@ -1,5 +1,7 @@
 // Bars and lines for a person watching, on stderr. Owns their form; what to show comes as events.
-import type { TrainEvent } from '../train/events.js';
+import type { EpochEvent, TrainEvent, ValidPhase } from '../train/events.js';
+import { MEASURES } from '../train/measures.js';
+import type { Task } from '../weights/task.js';
 
 const PARTS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
@@ -79,10 +81,19 @@ export class Progress {
 const count = (n: number): string => n.toLocaleString('en-US');
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
+type Where = Pick<EpochEvent, 'epoch' | 'epochs'>;
+/** What a task counts its outputs as. */
+const WHAT: Readonly<Record<Task, string>> = { multiclass: 'classes', multilabel: 'labels', regression: 'numbers' };
+
 /** Follows a training: one `train` and one `valid` line an epoch in the reference's form. */
 export function showTraining(progress: Progress): (event: TrainEvent) => void {
-  const figures = (phase: string, epoch: number, epochs: number, loss: number, accuracy: number): string =>
-    `${phase} epoch[${epoch}/${epochs}] loss:${loss.toFixed(3)}, acc:${accuracy.toFixed(3)}`;
+  let task: Task = 'multiclass';
+  const figures = (phase: string, { epoch, epochs }: Where, of: Partial<ValidPhase>): string => {
+    // All that there is; of one class of several, and while a pass runs, the one that is known in training too.
+    const shown = MEASURES[task].filter((m) => m.running || (task !== 'multiclass' && of[m.key] !== undefined));
+    const words = shown.map((m) => `, ${m.short}:${m.share ? of[m.key]!.toFixed(3) : m.text(of[m.key]!)}`);
+    return `${phase} epoch[${epoch}/${epochs}] loss:${of.loss!.toFixed(3)}${words.join('')}`;
+  };
   return (event) => {
     switch (event.event) {
       case 'start':
@@ -92,8 +103,9 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
         for (const note of event.notes) progress.line(note);
         break;
       case 'data':
+        task = event.task ?? 'multiclass';
         progress.line(
-          `${event.classes} classes: ${count(event.images.train)} images to train on, ${count(event.images.valid)} to validate${event.images.test ? `, ${count(event.images.test)} to test` : ''}`,
+          `${event.classes} ${WHAT[task]}: ${count(event.images.train)} images to train on, ${count(event.images.valid)} to validate${event.images.test ? `, ${count(event.images.test)} to test` : ''}`,
         );
         for (const note of event.notes) progress.line(note);
         if (event.damaged.length > 0)
@@ -117,17 +129,12 @@ export function showTraining(progress: Progress): (event: TrainEvent) => void {
           );
         } else if (event.done < event.total)
           // The finished bar comes with the epoch's own figures, which count every image.
-          progress.draw(
-            figures(event.phase, event.epoch, event.epochs, event.loss, event.accuracy),
-            event.done,
-            event.total,
-            event.seconds,
-          );
+          progress.draw(figures(event.phase, event, event), event.done, event.total, event.seconds);
         break;
       case 'epoch':
         for (const phase of ['train', 'valid'] as const) {
-          const { loss, accuracy, seconds, steps } = event[phase];
-          progress.draw(figures(phase, event.epoch, event.epochs, loss, accuracy), steps, steps, seconds);
+          const { seconds, steps } = event[phase];
+          progress.draw(figures(phase, event, event[phase]), steps, steps, seconds);
         }
         break;
       default:

@@ -1,5 +1,7 @@
 // Several trainings as one figure: folds of a cross-validation, or the same training from other seeds. Owns mean,
 // interval and table; who trains is the command.
+import { MEASURES, type Measure } from '../train/measures.js';
+import type { Task } from '../weights/task.js';
 
 /** The best epoch of one of several trainings. */
 export interface RepeatedRun {
@@ -8,10 +10,13 @@ export interface RepeatedRun {
   /** run folder */
   out: string;
   epoch: number;
-  /** of the images validated on */
-  accuracy: number;
-  macroF1: number;
+  /** of the images validated on: the loss, and the figures that the task has */
   loss: number;
+  accuracy?: number;
+  macroF1?: number;
+  mAP?: number;
+  mae?: number;
+  r2?: number;
 }
 
 /** A mean over runs and its 95% interval by Student's t: `mean` - `half` to `mean` + `half`. */
@@ -24,10 +29,16 @@ export interface Estimate {
 /** Several runs together. */
 export interface Repeats {
   event: 'repeats';
+  /** absent: one class of several */
+  task?: Task;
   runs: RepeatedRun[];
-  accuracy: Estimate;
-  macroF1: Estimate;
   loss: Estimate;
+  /** of the figures that the task has */
+  accuracy?: Estimate;
+  macroF1?: Estimate;
+  mAP?: Estimate;
+  mae?: Estimate;
+  r2?: Estimate;
 }
 
 /** 97.5% quantiles of Student's t for 1, 2, ... 30 degrees of freedom. */
@@ -54,26 +65,32 @@ export function estimate(values: readonly number[]): Estimate {
 }
 
 /** @param runs at least one */
-export function summarizeRepeats(runs: readonly RepeatedRun[]): Repeats {
-  const of = (figure: 'accuracy' | 'macroF1' | 'loss'): Estimate => estimate(runs.map((run) => run[figure]));
-  return { event: 'repeats', runs: [...runs], accuracy: of('accuracy'), macroF1: of('macroF1'), loss: of('loss') };
+export function summarizeRepeats(runs: readonly RepeatedRun[], task: Task = 'multiclass'): Repeats {
+  const of = (figure: Measure['key'] | 'loss'): Estimate => estimate(runs.map((run) => run[figure]!));
+  const figures = Object.fromEntries(MEASURES[task].map(({ key }) => [key, of(key)]));
+  return { event: 'repeats', ...(task !== 'multiclass' && { task }), runs: [...runs], ...figures, loss: of('loss') };
 }
 
 /** What a person reads: a line a run, the mean and its interval. */
-export function repeatsTable({ runs, accuracy, macroF1, loss }: Repeats): string {
-  const percent = (share: number): string => (100 * share).toFixed(2);
+export function repeatsTable(repeats: Repeats): string {
+  const { task = 'multiclass', runs, loss } = repeats;
+  const measures = MEASURES[task];
+  const width = Math.max(12, ...measures.map((m) => m.name.length + 4));
   const name = Math.max(8, ...runs.map((run) => run.name.length));
   const line = (label: string, ...cells: string[]): string =>
-    (label.padEnd(name) + cells.map((cell) => cell.padStart(12)).join('')).trimEnd();
-  const spread = (scale: number, digits: number) =>
-    [accuracy, macroF1].map(({ half }) => (half === null ? '' : `± ${(scale * half).toFixed(digits)}`));
+    (label.padEnd(name) + cells.map((cell) => cell.padStart(width)).join('')).trimEnd();
+  const cell = (m: Measure, value: number): string => (m.share ? (100 * value).toFixed(2) : m.text(value));
+  const half = (m: Measure): string => {
+    const of = repeats[m.key]!.half;
+    return of === null ? '' : `± ${cell(m, of)}`;
+  };
   return [
-    line('', 'accuracy %', 'macro F1 %', 'loss', 'best epoch'),
+    line('', ...measures.map((m) => (m.share ? `${m.name} %` : m.name)), 'loss', 'best epoch'),
     ...runs.map((run) =>
-      line(run.name, percent(run.accuracy), percent(run.macroF1), run.loss.toFixed(4), String(run.epoch)),
+      line(run.name, ...measures.map((m) => cell(m, run[m.key]!)), run.loss.toFixed(4), String(run.epoch)),
     ),
-    line('mean', percent(accuracy.mean), percent(macroF1.mean), loss.mean.toFixed(4)),
-    ...(loss.half === null ? [] : [line('95%', ...spread(100, 2), `± ${loss.half.toFixed(4)}`)]),
+    line('mean', ...measures.map((m) => cell(m, repeats[m.key]!.mean)), loss.mean.toFixed(4)),
+    ...(loss.half === null ? [] : [line('95%', ...measures.map(half), `± ${loss.half.toFixed(4)}`)]),
     '',
   ].join('\n');
 }

@@ -37,6 +37,22 @@ export function classWeightsOf(
 }
 
 /**
+ * Of several labels an image, the weight of having each over not having it. Balanced: (n - n_c) / n_c for n images of
+ * which n_c have it, so that both weigh the same in sum; 1 where none or all have it.
+ * @param targets [store, classes], 1 or 0
+ */
+export function labelWeightsOf(
+  weights: ClassWeights,
+  rows: Int32Array,
+  targets: Float32Array,
+  classes: number,
+): Float32Array {
+  if (weights !== 'balanced') return Float32Array.from(weights);
+  const having = Array.from({ length: classes }, (_, c) => rows.reduce((n, row) => n + targets[row * classes + c]!, 0));
+  return Float32Array.from(having, (n) => (n === 0 || n === rows.length ? 1 : (rows.length - n) / n));
+}
+
+/**
  * As many rows as there are, of each class equally often (to within one, other classes each epoch): an image of a small
  * class comes again when all of its class have come, of a large one only some come. Depends on (seed, epoch) alone.
  */

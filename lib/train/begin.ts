@@ -44,7 +44,7 @@ export async function begin(context: Beginnings, own: Own): Promise<Ready> {
   if (saved) refuse(listingChanges(saved.data, data)); // before an image is decoded
   const { weights, notes } = await firstWeights(recipe, model, own, saved);
   notes.unshift(...context.said);
-  const terms = termsOf(recipe, model, data.classes, weights.engine);
+  const terms = termsOf(recipe, model, data, weights.engine);
   const freezing = new Freezing(model);
   own({ dispose: () => freezing.restore() });
   const stage = stageAfter(saved?.position.epoch ?? 0, recipe);

@@ -6,7 +6,7 @@ import type { Phase } from './events.js';
 export interface Sums {
   readonly steps: number;
   readonly images: number;
-  /** over images */
+  /** over images; what the task counts: images that are right, or absolute errors */
   readonly loss: number;
   readonly correct: number;
   readonly seconds: number;
@@ -34,7 +34,9 @@ export interface Pass {
   /** when the pass is interrupted between two steps, for `onPause`: after so many seconds, and at multiples of so many steps */
   pause: { seconds: number; steps: number };
   onPause: (sums: Sums) => Promise<void>;
-  onProgress: (steps: number, loss: number, accuracy: number) => void;
+  /** the running figure as the task has it, of a mean over images */
+  figure: (value: number) => Pick<Phase, 'accuracy' | 'mae'>;
+  onProgress: (steps: number, figures: Pick<Phase, 'loss' | 'accuracy' | 'mae'>) => void;
 }
 
 export interface PassResult {
@@ -78,7 +80,10 @@ export async function runPass(pass: Pass): Promise<PassResult> {
           const images = (before.steps + done) * batchSize;
           const loss = before.loss / batchSize + now['loss']!;
           const correct = before.correct + now['correct']!;
-          pass.onProgress(before.steps + done, loss / (before.steps + done), correct / images);
+          pass.onProgress(before.steps + done, {
+            loss: loss / (before.steps + done),
+            ...pass.figure(correct / images),
+          });
         },
       });
       wanted.forEach((name, i) => {
@@ -97,7 +102,7 @@ export async function runPass(pass: Pass): Promise<PassResult> {
   const { loss, correct, seconds, images } = sums;
   const phase = {
     loss: loss / images,
-    accuracy: correct / images,
+    ...pass.figure(correct / images),
     seconds,
     steps: sums.steps,
     imagesPerSecond: images / seconds,

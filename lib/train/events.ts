@@ -1,11 +1,17 @@
 // What a training says while it runs. Owns the shapes of events and the queue between callbacks and `for await`.
+import type { Task } from '../weights/task.js';
 
 /** Figures of one pass over a part of the data. */
 export interface Phase {
   /** mean over images of what is made smaller: in training with smoothing, class weights and mixtures */
   loss: number;
-  /** share of images classified right; of a mixture, as the heavier label */
+  /**
+   * share of images classified right (of a mixture, as the heavier label), or with all of their labels right (at a
+   * probability of 0.5); of numbers NaN, null in JSON: see `mae`
+   */
   accuracy: number;
+  /** of numbers: mean absolute error in their own units, mean over the numbers */
+  mae?: number;
   seconds: number;
   steps: number;
   imagesPerSecond: number;
@@ -13,9 +19,34 @@ export interface Phase {
 
 /** Figures of a pass over the validation images. */
 export interface ValidPhase extends Phase {
-  /** mean of the classes' F1: see `Evaluation.macroF1` */
+  /** mean of the classes' F1: see `Evaluation.macroF1`; of several labels at a probability of 0.5; of numbers NaN */
   macroF1: number;
+  /** of several labels: see `MultilabelFigures.mAP` */
+  mAP?: number;
+  /** of numbers: see `RegressionFigures.r2` */
+  r2?: number;
 }
+
+/** What an epoch may be the best by, as far as its task has it. */
+export type BestFigures = Pick<ValidPhase, 'accuracy' | 'mAP' | 'mae' | 'r2'>;
+
+/** Those of them that there are. */
+export function bestFigures({ accuracy, mAP, mae, r2 }: BestFigures): BestFigures {
+  return {
+    accuracy,
+    ...(mAP !== undefined && { mAP }),
+    ...(mae !== undefined && { mae }),
+    ...(r2 !== undefined && { r2 }),
+  };
+}
+
+/** The same as a checkpoint's metadata says them. */
+export const bestMetadata = (best: BestFigures): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(bestFigures(best)).flatMap(([key, v]: [string, number]) =>
+      Number.isNaN(v) ? [] : [[key, String(v)]],
+    ),
+  );
 
 /** An epoch that ended; `lr` is the rate of its first step. */
 export interface EpochEvent {
@@ -40,6 +71,8 @@ export type TrainEvent =
     }
   | {
       event: 'data';
+      /** absent: one class of several */
+      task?: Task;
       classes: number;
       images: { train: number; valid: number; test: number };
       /** files left out, and files kept though damaged */
@@ -66,6 +99,7 @@ export type TrainEvent =
       seconds: number;
       loss: number;
       accuracy: number;
+      mae?: number;
     }
   | { event: 'cached'; images: number; views: number; bytes: number; seconds: number }
   | EpochEvent
@@ -74,7 +108,7 @@ export type TrainEvent =
   /** `why`: it ended before its last epoch */
   | {
       event: 'done';
-      best: { epoch: number; accuracy: number };
+      best: { epoch: number } & BestFigures;
       checkpoint: string | null;
       seconds: number;
       why?: string;

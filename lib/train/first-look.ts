@@ -1,5 +1,5 @@
 // What a training says of its data before it begins: the cheap part of an audit, and whether its figures will flatter.
-import { glance } from '../audit/finding.js';
+import { countFindings, glance } from '../audit/finding.js';
 import { flatters, nearest, orderShare, PLACES, unitVectors, type Vectors } from '../audit/neighbours.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Split } from '../data/split.js';
@@ -20,9 +20,10 @@ export async function firstLook(
   trainView: number,
   engine: Engine,
 ): Promise<string[]> {
-  const { train, val, test } = split;
-  const notes = glance(data, [train, val, test], await data.duplicates?.()).map((finding) => finding.text);
-  if (!features || split.kind !== 'random') return notes;
+  const { train, val } = split;
+  if (data.task === 'regression') return [];
+  const notes = await glances(data, split);
+  if (!features || split.kind !== 'random' || data.task === 'multilabel') return notes;
   const candidates = await vectorsOf(features, train, trainView);
   if (!candidates) return notes;
   const most = Math.floor(MOST_WORK / (train.length * candidates.width));
@@ -41,6 +42,16 @@ export async function firstLook(
       `where chance gives ${percent(order.chance)}; --split blocked validates on runs of file names instead`,
   );
   return notes;
+}
+
+/** What counting tells: sizes of classes, and pictures in two of them. */
+async function glances(data: Dataset, { train, val, test }: Split): Promise<string[]> {
+  if (data.task !== 'multilabel')
+    return glance(data, [train, val, test], await data.duplicates?.()).map((finding) => finding.text);
+  const { classes, targets } = data;
+  const rows = [train, val, test].flatMap((part) => [...part]);
+  const counts = classes.map((_, c) => rows.reduce((n, row) => n + targets![row * classes.length + c]!, 0));
+  return countFindings(classes, counts).map((finding) => finding.text);
 }
 
 async function vectorsOf(features: FrozenFeatures, rows: Int32Array, view: number): Promise<Vectors | undefined> {

@@ -1,20 +1,21 @@
 // A training under way: what the trainer's loop calls, and what it tells the hooks.
 import { DivergedError, UsageError } from '../errors.js';
-import { figures } from '../infer/evaluate.js';
 import type { Dataset } from '../data/dataset.js';
 import { splitToJSON } from '../data/split-file.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';
+import type { LearnedTask } from '../weights/task.js';
 import type { Fingerprint } from '../data/fingerprint.js';
 import { enough } from './enough.js';
 import { runPass, type PassResult, type Sums } from './epoch.js';
-import type { EpochEvent, Phase, TrainEvent, ValidPhase } from './events.js';
+import { bestFigures, type EpochEvent, type Phase, type TrainEvent, type ValidPhase } from './events.js';
 import { BEST, Checkpoints, LAST } from './hooks/checkpoint.js';
 import type { Ending, Hook, Outputs } from './hooks/hook.js';
 import { Log } from './hooks/log.js';
 import { balancedOrder } from './balance.js';
 import { configOf } from './config.js';
+import { runningFigure } from './measures.js';
 import { intervalOf } from './interval.js';
 import type { Prepared } from './prepare.js';
 import type { Recipe } from './recipe.js';
@@ -23,7 +24,8 @@ import type { RunFolder } from './run-folder.js';
 import { learningRates, shuffled } from './schedule.js';
 import { epochsOf, stageAfter, type Stage } from './stages.js';
 import { STATE, writeState, type SavedState } from './state-file.js';
-import { TrainingState } from './state.js';
+import { TrainingState, type Snapshot } from './state.js';
+import { judgedEpoch, taskOfData, unlearned } from './task.js';
 import type { Terms } from './terms.js';
 
 export interface JobContext {
@@ -63,7 +65,8 @@ export class Job {
     if (!prepared) return;
     this.state.average(prepared.trainer.state, prepared.averaged);
     if (run) {
-      const metadata = checkpointMetadata(model, data.classes, recipe.preprocess);
+      const metadata = (at: Snapshot): Record<string, string> =>
+        checkpointMetadata(model, data.classes, recipe.preprocess, {}, this.#learned(at));
       const saveState = (): Promise<void> => this.#saveState(run.file(STATE));
       this.#checkpoints = new Checkpoints({ run, metadata, every: intervalOf(recipe.saveEvery), saveState });
       this.#hooks.push(new Log(run, splitToJSON(data, prepared.split)), this.#checkpoints);
@@ -77,10 +80,10 @@ export class Job {
     if (!prepared) return;
     const { preprocess, out } = recipe;
     const settings = configOf(recipe, data.classes);
-    const { split, prefixSeconds: prefix } = prepared;
+    const { split, task, prefixSeconds: prefix } = prepared;
     const { decodeSeconds: decode } = data;
     const seconds = { ...(decode !== undefined && { decode }), ...(prefix !== undefined && { prefix }) };
-    const beginning = { model, data, split, settings, preprocess, seconds, out };
+    const beginning = { model, data, split, settings, preprocess, task, seconds, out };
     for (const hook of this.#hooks) await hook.began?.(this.state, beginning);
     while (!enough(this.state.position, recipe) && !stop.aborted) {
       if (this.state.epoch === this.#stage.first + this.#stage.epochs && !(await this.#enterStage())) return;
@@ -140,13 +143,12 @@ export class Job {
   async validate(epoch: number): Promise<{ phase: ValidPhase; outputs: Outputs } | undefined> {
     const { weights } = this.context;
     const { validator, judged, split, validBatch } = this.context.prepared!;
-    const { classes, labels } = this.context.data;
     if (judged !== weights) {
       const average = await this.state.keep();
       if (average) await judged.set([...average.tensors].map(([name, value]) => ({ name, ...value })));
     }
     const order = split.val;
-    const pass = { program: validator, order, batchSize: validBatch, rows: ['probability'] };
+    const pass = { program: validator, order, batchSize: validBatch, rows: ['answer'] };
     const result = await this.#pass('valid', epoch, pass);
     if (result.stopped) return undefined;
     if (!Number.isFinite(result.phase.loss)) {
@@ -154,10 +156,10 @@ export class Job {
         `the validation loss is not finite after epoch ${epoch}. Try a lower --lr (it was ${this.context.recipe.lr})`,
       );
     }
-    const outputs = { indices: order, probabilities: result.rows['probability']! };
-    const truth = Int32Array.from(order, (row) => labels[row]!);
-    const { macroF1 } = figures(classes, truth, likeliest(outputs, classes.length), result.phase.loss);
-    return { phase: { ...result.phase, macroF1 }, outputs };
+    const answers = result.rows['answer']!;
+    const { figures, thresholds } = judgedEpoch(this.context.data, order, answers, result.phase.loss);
+    this.state.thresholds = thresholds;
+    return { phase: { ...result.phase, ...figures }, outputs: { indices: order, answers } };
   }
 
   /** Counts the epoch and tells everyone. */
@@ -189,10 +191,9 @@ export class Job {
     const seconds = (performance.now() - this.context.started) / 1000;
     if (stopped) emit({ event: 'stopped', epoch: state.epoch, checkpoint: checkpoints.last });
     else {
-      const { epoch, accuracy } = best!;
       emit({
         event: 'done',
-        best: { epoch, accuracy },
+        best: { epoch: best!.epoch, ...bestFigures(best!) },
         checkpoint: checkpoints.best,
         seconds,
         ...(state.epoch < epochsOf(recipe) && { why }),
@@ -204,7 +205,8 @@ export class Job {
       classes: data.classes,
       preprocess: recipe.preprocess,
       history: state.history,
-      best: best && { epoch: best.epoch, accuracy: best.accuracy, loss: best.loss },
+      task: this.#learned(best ?? state),
+      best: best && { epoch: best.epoch, loss: best.loss, ...bestFigures(best) },
       stopped,
       checkpoints,
     });
@@ -224,6 +226,13 @@ export class Job {
     if (!(error instanceof DivergedError)) return;
     if (best) error.message += `; the best checkpoint so far is ${best}`;
     else if (last) error.message += `; the last good weights are in ${last}`;
+  }
+
+  /** What the outputs mean at one moment: the thresholds are those that its validation chose. */
+  #learned({ thresholds }: Pick<Snapshot, 'thresholds'>): LearnedTask {
+    const { prepared, data } = this.context;
+    const task = prepared?.task ?? unlearned(taskOfData(data), data.classes.length);
+    return task.kind === 'multilabel' && thresholds ? { ...task, thresholds } : task;
   }
 
   async #tell(ending: Ending): Promise<void> {
@@ -318,18 +327,11 @@ export class Job {
         reached(sums);
         for (const hook of this.#hooks) await hook.paused?.(this.state);
       },
-      onProgress: (done, loss, accuracy) => {
+      figure: (value) => runningFigure(taskOfData(this.context.data), value),
+      onProgress: (done, figures) => {
         const seconds = (performance.now() - since) / 1000;
-        emit({ event: 'progress', phase, epoch, epochs, done, total, seconds, loss, accuracy });
+        emit({ event: 'progress', phase, epoch, epochs, done, total, seconds, ...figures });
       },
     });
   }
-}
-
-/** The class of the highest probability, of each image. */
-function likeliest({ indices, probabilities }: Outputs, classes: number): Int32Array {
-  return Int32Array.from(indices, (_, i) => {
-    const row = probabilities.subarray(i * classes, (i + 1) * classes);
-    return row.reduce((best, p, c) => (p > row[best]! ? c : best), 0);
-  });
 }

@@ -9,26 +9,29 @@ import { topological } from '../graph/order.js';
 import { elements, type Tensor } from '../graph/tensor.js';
 import type { Module } from '../nn/module.js';
 import { Engine } from '../engine/engine.js';
-import { RowStore } from '../engine/rows.js';
 import { Weights } from '../engine/weights.js';
 import { compile, type Binding, type LoopOptions, type Mix, type Program } from '../engine/program.js';
 import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import { loadWeights, matchWeights } from '../weights/load.js';
-import { checkClassWeights, classWeightsOf } from './balance.js';
+import type { LearnedTask } from '../weights/task.js';
+import { checkClassWeights } from './balance.js';
 import { firstNotFinite } from './diagnosis.js';
 import type { TrainEvent } from './events.js';
 import { firstLook } from './first-look.js';
 import { cacheLimit, featureBytes, FrozenFeatures } from './features.js';
 import { learningOf } from './learning.js';
 import { trainingGraphs, type Graphs } from './network.js';
+import { checkTask, learnedFrom, targetsOn, taskOfData, unlearned, weightsOf } from './task.js';
 import type { Recipe } from './recipe.js';
 import type { SavedState } from './state-file.js';
 
 /** The parts of a training that stay the same from epoch to epoch. */
 export interface Prepared {
   readonly split: Split;
+  /** what the network's outputs mean */
+  readonly task: LearnedTask;
   readonly trainer: Program;
   readonly validator: Program;
   /** the weights `validator` reads: those that are trained, or a copy that takes their running average */
@@ -129,11 +132,15 @@ export async function prepare(
   const classes = data.classes.length;
   const { engine } = weights;
   const { classWeights, mixup, cutmix, labelSmoothing } = recipe;
+  checkTask(recipe, data);
   if (classWeights) checkClassWeights(classWeights, data.classes);
   const mixed = mixup > 0 || cutmix > 0;
   let cache = recipe.cache === 'auto' && !(augment && recipe.views === 0);
-  const record = (weights?: Float32Array): Graphs =>
-    trainingGraphs(model, data.size, classes, { labelSmoothing, mixed, ...(weights && { weights }) }, cache, recipe.bn);
+  let task = unlearned(taskOfData(data), classes);
+  const record = (weights?: Float32Array): Graphs => {
+    const objective = { task, labelSmoothing, mixed, loss: recipe.loss, ...(weights && { weights }) };
+    return trainingGraphs(model, data.size, classes, objective, cache, recipe.bn);
+  };
   let graphs = record();
   if (mixed && Object.keys(graphs.train.prefix).length > 0) {
     notes.push('frozen features are not cached: mixup and cutmix make other images in every step');
@@ -168,6 +175,7 @@ export async function prepare(
   const looked = await firstLook(data, split, features, views > 0 ? 1 : 0, engine);
   emit({
     event: 'data',
+    ...(task.kind !== 'multiclass' && { task: task.kind }),
     classes,
     images: { train: train.length, valid: val.length, test: test.length },
     skipped: data.skipped.map((f) => f.file),
@@ -179,9 +187,11 @@ export async function prepare(
   }
 
   // Only now it is known which images are trained on; the cut stays where it is.
-  if (classWeights) graphs = record(classWeightsOf(classWeights, train, data.labels, classes));
-  const labelled = BigInt64Array.from(data.labels, (l) => BigInt(l));
-  const labels = own(await RowStore.from(engine, labelled, [count], 'int64'));
+  task = learnedFrom(data, train);
+  if (classWeights) graphs = record(weightsOf(classWeights, train, data));
+  else if (task.kind === 'regression') graphs = record();
+  const targets = own(await targetsOn(engine, data));
+  const told = { [task.kind === 'multiclass' ? 'label' : 'target']: { rows: targets } };
   const shared = { weights, precision, cudaGraph: recipe.cudaGraph };
   const stepsPerEpoch = Math.ceil(train.length / recipe.batchSize);
   const updates = recipe.epochs * Math.ceil(stepsPerEpoch / recipe.accumulate);
@@ -197,6 +207,7 @@ export async function prepare(
   };
   return {
     split,
+    task,
     trainer,
     validator,
     judged,
@@ -208,15 +219,15 @@ export async function prepare(
     bind(phase, epoch): Record<string, Binding> {
       const training = phase === 'train';
       const image = pixels(epoch, training ? augment : undefined);
-      if (training && mixed) return { target: { targets: labels, classes }, image };
-      if (!features) return { label: { rows: labels }, image };
+      if (training && mixed) return { target: { targets, classes }, image };
+      if (!features) return { ...told, image };
       // Cached views take turns; view 0 is the plain one.
       const view = training && views > 0 ? 1 + ((epoch - 1) % views) : 0;
-      return { label: { rows: labels }, ...features.bindings(view) };
+      return { ...told, ...features.bindings(view) };
     },
     firstNotFinite: (batch) => firstNotFinite(graphs.train.suffix, { weights, precision }, batch),
     release() {
-      for (const it of [trainer, validator, labels, features, judged === weights ? undefined : judged]) it?.dispose();
+      for (const it of [trainer, validator, targets, features, judged === weights ? undefined : judged]) it?.dispose();
     },
   };
 }

@@ -6,10 +6,12 @@ import type { Dataset } from '../data/dataset.js';
 import type { Module } from '../nn/module.js';
 import { check, number, whole } from '../schema.js';
 import type { TrainEvent } from './events.js';
+import { runningFigure } from './measures.js';
 import { firstWeights, prepare, type Own } from './prepare.js';
 import { resolveRecipe, type TrainerOptions } from './recipe.js';
 import { shuffled } from './schedule.js';
 import { freezeAs } from './stages.js';
+import { taskOfData } from './task.js';
 
 /** How a range test goes, beside the options of the training it is for. */
 export interface RateFinderOptions extends TrainerOptions {
@@ -84,7 +86,7 @@ export async function findRate(model: Module, data: Dataset, options: RateFinder
   const { steps = 100, from = 1e-6, to = 10, onEvent = () => {}, ...training } = options;
   check(SETTINGS, { steps, from, to });
   if (!(from < to)) throw new UsageError(`from: expected a rate below the last one, ${to}, got ${from}`);
-  const recipe = resolveRecipe(model, data.size, training);
+  const recipe = resolveRecipe(model, data.size, training, data.task);
   const owned: { dispose(): void }[] = [];
   const own: Own = (it) => (owned.unshift(it), it);
   const stop = recipe.signal ?? new AbortController().signal;
@@ -117,7 +119,7 @@ export async function findRate(model: Module, data: Dataset, options: RateFinder
           const seconds = (performance.now() - since) / 1000;
           onEvent({
             ...{ event: 'progress', phase: 'train', epoch: 1, epochs: 1, done: done + n, total: steps, seconds },
-            ...{ loss: sums['loss']! / n, accuracy: sums['correct']! / (n * batchSize) },
+            ...{ loss: sums['loss']! / n, ...runningFigure(taskOfData(data), sums['correct']! / (n * batchSize)) },
           });
         },
       });

@@ -6,6 +6,7 @@ import type { NativeAugment } from '../native/wire.js';
 import { augmentPreset, augmentWith } from '../data/augment.js';
 import { MOST_SIZE, type Preprocess } from '../weights/preprocess.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
+import type { Task } from '../weights/task.js';
 import { MobileNet } from '../models/classifier-network.js';
 import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
@@ -17,6 +18,7 @@ import { check } from '../schema.js';
 import type { ClassWeights } from './balance.js';
 import type { Hook } from './hooks/hook.js';
 import type { SaveEvery } from './interval.js';
+import { BEST_BY } from './measures.js';
 import { PRESETS } from './presets.js';
 import { namedSchedule, type Schedule } from './schedule.js';
 import { settingsSchema, type BestBy, type Settings } from './settings.js';
@@ -64,6 +66,8 @@ export interface Recipe {
   readonly bestBy: BestBy;
   readonly patience: number | undefined;
   readonly timeBudget: number | undefined;
+  /** of a regression */
+  readonly loss: 'mse' | 'huber' | undefined;
   readonly labelSmoothing: number;
   readonly mixup: number;
   readonly cutmix: number;
@@ -161,12 +165,26 @@ function trainingOf(model: Module, freeze: Freeze | undefined, pretrained: boole
   return pretrained ? 'pretrained' : 'scratch';
 }
 
+function lossOf(asked: Settings['loss'], task: Task): Recipe['loss'] {
+  if (task === 'regression') return asked ?? 'mse';
+  if (asked !== undefined)
+    throw new UsageError(`loss: expected none for the task '${task}', got '${asked}'; it is of a regression`);
+  return undefined;
+}
+
+function bestByOf(asked: BestBy | undefined, task: Task): BestBy {
+  const known = BEST_BY[task];
+  if (asked === undefined || known.includes(asked)) return asked ?? known[0];
+  throw new UsageError(`bestBy: expected one of ${known.join(', ')} for the task '${task}', got '${asked}'`);
+}
+
 /**
  * Checks options and fills in defaults.
  * @param size side of the data's images, pixels
+ * @param task what is learned of them
  * @throws UsageError naming the option, what was expected and what came; EnvironmentError for a device that is not there
  */
-export function resolveRecipe(model: Module, size: number, given: TrainerOptions): Recipe {
+export function resolveRecipe(model: Module, size: number, given: TrainerOptions, task: Task = 'multiclass'): Recipe {
   checkOptions(given);
   const options: TrainerOptions = given.preset ? { ...PRESETS[given.preset].settings, ...present(given) } : given;
   const { weights, freeze, epochs = 20, seed = 0, precision = 'fp32', cache = 'auto', views = 4 } = options;
@@ -213,9 +231,10 @@ export function resolveRecipe(model: Module, size: number, given: TrainerOptions
     backboneRate: options.backboneRate ?? 1,
     bn: options.bn ?? 'train',
     ema: options.ema,
-    bestBy: options.bestBy ?? 'accuracy',
+    bestBy: bestByOf(options.bestBy, task),
     patience: options.patience,
     timeBudget: options.timeBudget,
+    loss: lossOf(options.loss, task),
     labelSmoothing: options.labelSmoothing ?? 0,
     mixup: options.mixup ?? 0,
     cutmix: options.cutmix ?? 0,

@@ -3,7 +3,8 @@ import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
 import { checkpointMetadata, saveCheckpoint } from '../weights/checkpoint.js';
 import type { Preprocess } from '../weights/preprocess.js';
-import type { EpochEvent } from './events.js';
+import type { LearnedTask } from '../weights/task.js';
+import { bestMetadata, type BestFigures, type EpochEvent } from './events.js';
 
 interface Facts {
   model: Module;
@@ -11,7 +12,8 @@ interface Facts {
   classes: readonly string[];
   preprocess: Preprocess;
   history: readonly EpochEvent[];
-  best: { epoch: number; accuracy: number; loss: number } | undefined;
+  task: LearnedTask;
+  best: ({ epoch: number; loss: number } & BestFigures) | undefined;
   stopped: boolean;
   checkpoints: { best: string | null; last: string | null };
 }
@@ -22,7 +24,7 @@ interface Facts {
  */
 export class TrainResult {
   readonly model: Module;
-  /** of the best epoch by validation accuracy; of the last step where no epoch was validated */
+  /** of the best epoch in validation, by `bestBy`; of the last step where no epoch was validated */
   readonly weights: Weights;
   /** label names, as the data had them */
   readonly classes: readonly string[];
@@ -30,8 +32,10 @@ export class TrainResult {
   readonly preprocess: Preprocess;
   /** one event an epoch */
   readonly history: readonly EpochEvent[];
-  /** epoch with the highest validation accuracy; undefined where none was validated */
-  readonly best: { readonly epoch: number; readonly accuracy: number; readonly loss: number } | undefined;
+  /** the best epoch in validation, by `bestBy`; undefined where none was validated */
+  readonly best: ({ readonly epoch: number; readonly loss: number } & Readonly<BestFigures>) | undefined;
+  /** what the model's outputs mean */
+  readonly task: LearnedTask;
   /** the signal aborted before all epochs were trained */
   readonly stopped: boolean;
   /** files in the run folder; null where none was written */
@@ -45,6 +49,7 @@ export class TrainResult {
     this.preprocess = facts.preprocess;
     this.history = facts.history;
     this.best = facts.best;
+    this.task = facts.task;
     this.stopped = facts.stopped;
     this.checkpoints = facts.checkpoints;
   }
@@ -62,9 +67,9 @@ export class TrainResult {
    * console.log((await loadCheckpoint(file)).classes.length); // 21
    */
   async save(file: string): Promise<void> {
-    const { model, classes, preprocess, best } = this;
-    const extra: Record<string, string> = best ? { epoch: String(best.epoch), accuracy: String(best.accuracy) } : {};
-    await saveCheckpoint(file, await this.weights.get(), checkpointMetadata(model, classes, preprocess, extra));
+    const { model, classes, preprocess, task, best } = this;
+    const extra: Record<string, string> = best ? { epoch: String(best.epoch), ...bestMetadata(best) } : {};
+    await saveCheckpoint(file, await this.weights.get(), checkpointMetadata(model, classes, preprocess, extra, task));
   }
 
   /** Frees the weights and ends their engine. Idempotent. */

@@ -103,8 +103,16 @@ export const settingsSchema = z.strictObject(
       z.union([z.literal('auto'), number({ above: 0, below: 1 })], { error: 'auto or a decay above 0 and below 1' }),
       'validate and keep a running average of the weights, with this decay; auto: over a tenth of all updates',
     ),
-    /** what the best epoch has most, or least, of: accuracy (default), macro F1 or loss in validation */
-    bestBy: setting(choice(['accuracy', 'macroF1', 'loss']), 'what makes an epoch the best', { default: 'accuracy' }),
+    /**
+     * what the best epoch has most, or least, of in validation. One class of several: accuracy (default), macroF1 or
+     * loss; several labels: mAP (default), macroF1, accuracy or loss; numbers: loss (default), mae or r2
+     */
+    bestBy: setting(
+      choice(['accuracy', 'macroF1', 'loss', 'mAP', 'mae', 'r2']),
+      'what makes an epoch the best (default accuracy; multilabel mAP; regression loss)',
+    ),
+    /** regression: squared errors (default), or Huber's, which outliers pull less; in standard deviations */
+    loss: setting(choice(['mse', 'huber']), 'regression: what is made smaller', { default: 'mse' }),
     /** ends the training after so many epochs without a better one; absent: never */
     patience: setting(whole({ least: 1 }), 'epochs without a better one after which it ends'),
     /** ends the training after so many seconds, after the step under way; what was trained is validated. Absent: never */

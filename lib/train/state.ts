@@ -16,18 +16,23 @@ export interface Snapshot {
   readonly epoch: number;
   /** optimizer steps before it */
   readonly step: number;
+  /** of several labels: the thresholds of the highest F1 on the images validated last */
+  readonly thresholds?: readonly number[] | undefined;
 }
 
-/** The epoch that validated best, by accuracy unless the recipe says otherwise; the earlier one of two equals. */
+/** The epoch that validated best by the recipe's `bestBy`; the earlier one of two equals. */
 export interface Best extends Snapshot {
   readonly accuracy: number;
   readonly loss: number;
   readonly macroF1: number;
+  readonly mAP?: number;
+  readonly mae?: number;
+  readonly r2?: number;
 }
 
 /** Whether an epoch is better than the best so far. */
 function isBetter(by: BestBy, now: Omit<Best, keyof Snapshot>, than: Omit<Best, keyof Snapshot>): boolean {
-  return by === 'loss' ? now.loss < than.loss : now[by] > than[by];
+  return by === 'loss' || by === 'mae' ? now[by]! < than[by]! : now[by]! > than[by]!;
 }
 
 /** Where a training is, without a tensor: with the tensors, another process goes on from here. */
@@ -38,6 +43,7 @@ export interface Position {
   readonly pass: Sums | undefined;
   readonly history: readonly EpochEvent[];
   readonly best: Omit<Best, 'tensors'> | undefined;
+  readonly thresholds?: readonly number[] | undefined;
   /** since the training began, over all processes */
   readonly seconds: number;
 }
@@ -63,6 +69,8 @@ export class TrainingState {
   pass: Sums | undefined;
   readonly history: EpochEvent[] = [];
   best: Best | undefined;
+  /** of several labels: those that the newest validation chose; undefined before it */
+  thresholds: readonly number[] | undefined;
   /** the newest copy without a number that is not finite; undefined before the first */
   last: Snapshot | undefined;
   readonly #changing: readonly string[];
@@ -103,7 +111,7 @@ export class TrainingState {
     if (![...tensors.values()].every(finite)) return undefined;
     for (const [name, value] of await this.#averaged()) tensors.set(name, value);
     if (![...tensors.values()].every(finite)) return undefined;
-    return (this.last = { tensors, epoch: this.epoch, step: this.step });
+    return (this.last = { tensors, epoch: this.epoch, step: this.step, thresholds: this.thresholds });
   }
 
   /** Averages by the names of what is averaged; none before the first update, which they begin with. */
@@ -121,22 +129,22 @@ export class TrainingState {
     this.pass = undefined;
     this.history.push(event);
     const snapshot = await this.keep();
-    const { accuracy, loss, macroF1 } = event.valid;
-    const figures = { accuracy, loss, macroF1 };
-    if (snapshot && (!this.best || isBetter(this.bestBy, figures, this.best))) this.best = { ...snapshot, ...figures };
+    const { seconds: _, steps: _steps, imagesPerSecond: _rate, ...valid } = event.valid;
+    if (snapshot && (!this.best || isBetter(this.bestBy, valid, this.best))) this.best = { ...snapshot, ...valid };
   }
 
   /** Where it is, without the tensors. */
   get position(): Position {
-    const { epoch, step, pass, history, seconds } = this;
-    if (!this.best) return { epoch, step, pass, history, best: undefined, seconds };
-    const { tensors: _, ...best } = this.best;
-    return { epoch, step, pass, history, best, seconds };
+    const { epoch, step, pass, history, thresholds, seconds } = this;
+    const { tensors: _, ...best } = this.best ?? { tensors: undefined };
+    const position = { epoch, step, pass, history, best: this.best && (best as Omit<Best, 'tensors'>), seconds };
+    return thresholds ? { ...position, thresholds } : position;
   }
 
   /** Takes the place of a training that was interrupted there; the weights are on the device already. */
-  goOn({ epoch, step, pass, history, best, seconds }: Position, tensorsOfBest: ReadonlyMap<string, TensorData>): void {
-    [this.epoch, this.step, this.pass] = [epoch, step, pass];
+  goOn(position: Position, tensorsOfBest: ReadonlyMap<string, TensorData>): void {
+    const { epoch, step, pass, history, best, thresholds, seconds } = position;
+    [this.epoch, this.step, this.pass, this.thresholds] = [epoch, step, pass, thresholds];
     this.history.push(...history);
     this.#before = seconds;
     this.best = best && { ...best, tensors: tensorsOfBest };

@@ -1,6 +1,7 @@
 // What two halves of a training must have in common, and what is said where they have it not: a run is resumed under the
 // terms it began with, or not at all.
 import { UsageError } from '../errors.js';
+import type { Dataset } from '../data/dataset.js';
 import type { Engine } from '../engine/engine.js';
 import { native } from '../native/load.js';
 import type { Module } from '../nn/module.js';
@@ -8,6 +9,7 @@ import { checkpointMetadata } from '../weights/checkpoint.js';
 import { configOf } from './config.js';
 import type { Recipe } from './recipe.js';
 import { learningRates } from './schedule.js';
+import { taskOfData, unlearned } from './task.js';
 
 export interface Terms {
   /** as config.json has them */
@@ -21,12 +23,14 @@ export interface Terms {
 /** Settings that change no number: where files go and when, how work is done, where things came from. */
 const FREE = new Set(['saveEvery', 'cudaGraph', 'device', 'threads', 'about', 'weights', 'patience', 'timeBudget']);
 
-export function termsOf(recipe: Recipe, model: Module, classes: readonly string[], engine: Engine): Terms {
+export function termsOf(recipe: Recipe, model: Module, data: Dataset, engine: Engine): Terms {
+  const { classes } = data;
+  const task = unlearned(taskOfData(data), classes.length);
   const { libtorch, libtorchRuntime, cpuCapability, package: version } = native().buildInfo();
   const { device, threads } = engine;
   return plain({
     settings: configOf(recipe, classes),
-    network: { ...checkpointMetadata(model, classes, recipe.preprocess), trained: model.trainable() },
+    network: { ...checkpointMetadata(model, classes, recipe.preprocess, {}, task), trained: model.trainable() },
     machine: { device, threads, 'mnv2-torch': version, libtorch: libtorchRuntime || libtorch, cpu: cpuCapability },
   });
 }

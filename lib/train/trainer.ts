@@ -38,7 +38,7 @@ export class Trainer implements AsyncIterable<TrainEvent> {
     readonly data: Dataset,
     options: TrainerOptions = {},
   ) {
-    this.options = resolveRecipe(model, data.size, options);
+    this.options = resolveRecipe(model, data.size, options, data.task);
   }
 
   /**

@@ -18,6 +18,7 @@ import { pullWeights, type PulledWeights } from './pull.js';
 import type { OnnxFile } from './formats/onnx.js';
 import { readWeightFile } from './formats/read.js';
 import type { WeightFile } from './formats/weight-file.js';
+import { MULTICLASS, taskFromMetadata, taskToMetadata, type LearnedTask } from './task.js';
 import { writeSafetensors } from './formats/safetensors.js';
 
 /** A checkpoint read and understood. Fields are absent where the file does not say. */
@@ -32,6 +33,8 @@ export interface Checkpoint {
   options: ModelOptions;
   classes?: string[];
   preprocess?: Preprocess;
+  /** what its outputs mean; absent: one class of several */
+  task?: LearnedTask;
   /** the name of published weights, where it was asked for by name */
   published?: string;
   /** where the file is another library's: what was recognised and assumed, as sentences */
@@ -42,7 +45,7 @@ export interface Checkpoint {
 
 /**
  * Reads a checkpoint and its metadata, all strings, any of which may be absent: `arch`, `classes` (JSON), `preprocess`
- * (JSON) and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...). A file of another library
+ * (JSON), `task` and the options of its architecture (`num_classes`, `width_mult`, `padding`, ...). A file of another library
  * (PyTorch, Keras or ONNX, told by its content) becomes one of ours: its tensors by our names and with our axes, what its
  * library builds such networks with in place of metadata, and `notes` of what was recognised.
  * @param from a file, a run folder for its best.safetensors, or a name as {@link pullWeights} takes it
@@ -122,6 +125,8 @@ function understood(file: string, { tensors, metadata }: WeightFile): Checkpoint
   if (arch) checkpoint.arch = arch;
   if (preprocess !== undefined) checkpoint.preprocess = parsePreprocess(preprocess, `${file}: metadata 'preprocess'`);
   if (classes !== undefined) checkpoint.classes = parseClasses(file, classes);
+  const task = taskFromMetadata(metadata, checkpoint.classes?.length, file);
+  if (task.kind !== 'multiclass') checkpoint.task = task;
   // A file that does not say which network it holds may still say what all of them share.
   const table = arch ? architectureOf(arch)?.options : SHARED_OPTIONS;
   if (table) {
@@ -212,7 +217,9 @@ export function completeCheckpoint(checkpoint: Checkpoint, options: { model?: Mo
   const classes = checkpoint.classes ?? Array.from({ length: numClasses }, (_, i) => `class ${i}`);
   if (classes.length !== numClasses)
     throw new DataError(`${file} names ${classes.length} classes; its network has ${numClasses}`, [file]);
-  return { ...checkpoint, arch, preprocess, options: { ...checkpoint.options, numClasses }, classes, model };
+  const { task = MULTICLASS } = checkpoint;
+  if (task.kind !== 'multiclass') taskFromMetadata(taskToMetadata(task), numClasses, file);
+  return { ...checkpoint, arch, preprocess, options: { ...checkpoint.options, numClasses }, classes, task, model };
 }
 
 const missing = (file: string, key: string, expected: string): DataError =>
@@ -264,6 +271,7 @@ export function checkpointMetadata(
   classes: readonly string[],
   preprocess: Preprocess,
   extra: Record<string, string> = {},
+  task: LearnedTask = MULTICLASS,
 ): Record<string, string> {
   const architecture = architectureOf(model);
   return {
@@ -272,6 +280,7 @@ export function checkpointMetadata(
     classes: JSON.stringify(classes),
     num_classes: String(classes.length),
     preprocess: JSON.stringify(preprocess),
+    ...taskToMetadata(task),
     ...extra,
   };
 }

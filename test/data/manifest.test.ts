@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ImageManifest, type ImageManifestOptions, type ListedImages } from 'mnv2-torch';
 import { dataChanges, fingerprintFrom, fingerprintOf, fingerprintTensors } from '../../dist/data/fingerprint.js';
+import { rowsOf } from '../../dist/data/listing.js';
 import { openImages } from '../../dist/data/sources/open-images.js';
 import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -184,16 +185,28 @@ describe('several labels an image', () => {
 describe('numbers', () => {
   const rows = FILES.map((file, i) => `${file},${(i * 5) % 8},${i / 4},${i % 4}`);
   const file = (): string => write('numbers.csv', ['file,age,weight,patient', ...rows]);
-  test('one or several, in the order given; labels are tenths of the first', async () => {
+  test('one or several, in the order given; so few images are one part', async () => {
     const one = await read(file(), { task: 'regression', columns: { label: 'age' } });
     expect(one).toMatchObject({
       classes: ['age'],
       targets: [0, 5, 2, 7, 4, 1, 6, 3],
-      labels: [0, 6, 2, 8, 5, 1, 7, 3],
+      labels: FILES.map(() => 0),
     });
     const two = await read(file(), { task: 'regression', columns: { label: ['weight', 'age'] } });
     expect(two.classes).toEqual(['weight', 'age']);
     expect(two.targets!.slice(0, 4)).toEqual([0, 0, 0.25, 5]);
+  });
+  test('a split keeps the parts of the first number even, of ten images each at least', () => {
+    const list = (count: number) =>
+      rowsOf({
+        ...{ task: 'regression', from: 'x', partFolders: false, unlisted: [], notes: [] },
+        images: Array.from({ length: count }, (_, i) => ({
+          ...{ name: String(i).padStart(3, '0'), image: '', label: { age: (i * 7) % count } },
+        })),
+      });
+    const ages = (count: number) => list(count).labels.map((_, i) => (i * 7) % count);
+    expect(list(45).labels).toEqual(ages(45).map((age) => Math.floor((4 * age) / 45)));
+    expect(list(300).labels).toEqual(ages(300).map((age) => Math.floor(age / 30)));
   });
   test('groups are kept whole', async () => {
     const options = { columns: { label: 'age' }, group: { column: 'patient' }, valSplit: 0.25 } as const;

@@ -133,6 +133,7 @@ const checkpointOf = (record: (x: Tensor) => Tensor): CompleteCheckpoint => ({
   model: new Recorded(record),
   tensors: new Map(),
   metadata: {},
+  task: { kind: 'multiclass' },
   arch: 'Recorded',
   options: {},
   classes: Array.from({ length: record(input('x', [-1, 3, 4, 4])).shape[1] ?? 1 }, (_, i) => `class ${i}`),

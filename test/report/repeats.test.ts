@@ -25,7 +25,7 @@ test.each([
 });
 test('a line a run, the mean, the interval; a single run has none', () => {
   const all = summarizeRepeats([run(1, 0.9), run(2, 0.94), run(3, 0.98)]);
-  expect(all.accuracy.mean).toBeCloseTo(0.94, 12);
+  expect(all.accuracy!.mean).toBeCloseTo(0.94, 12);
   expect(repeatsTable(all).split('\n')).toEqual([
     '          accuracy %  macro F1 %        loss  best epoch',
     'fold 1         90.00       89.00      0.1000          11',

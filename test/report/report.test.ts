@@ -41,7 +41,8 @@ const judged = [
 function reportOf(classes: string[], files: string[]): Report {
   const thumbnails = new Map([[1, 'data:image/jpeg;base64,AAAA']]);
   return {
-    ...{ title: 'run', subtitle: 'a network', classes, files, parts: [{ name: 'training', counts: [60, 20] }] },
+    ...{ title: 'run', subtitle: 'a network', task: 'multiclass', classes, files },
+    parts: [{ name: 'training', images: 80, counts: [60, 20] }],
     ...{ evaluation: evaluationOf(classes, judged), judgedOn: 'the validation images' },
     pictures: { thumbnails, large: new Map([[1, { plain: 'data:image/jpeg;base64,AAAA' }]]), exact: undefined },
     ...{ timings: [], settings: [['lr', '0.1']], fingerprint: 'ab', notes: [], written: new Date(0) },

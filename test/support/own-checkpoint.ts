@@ -32,6 +32,7 @@ export function ownCheckpoint(model: Module, size = 8): CompleteCheckpoint {
     arch: model.constructor.name,
     options: {},
     classes: ['a', 'b'],
+    task: { kind: 'multiclass' },
     preprocess: { size, scale: 'x/127.5-1' },
     model,
   };

@@ -77,9 +77,9 @@ test('outputs give the epoch’s accuracy, loss and macro F1; interrupted for ch
   (await trainer({ hooks: [often], epochs: 3, out: path.join(at('often')), saveEvery: 0 }).fit()).dispose();
   const { val } = await data.ready();
   const truth = [...val].map((row) => data.labels[row]!);
-  for (const [event, { indices, probabilities }] of plain.epochs) {
+  for (const [event, { indices, answers }] of plain.epochs) {
     expect(indices).toEqual(val);
-    const rows = truth.map((_, i) => [...probabilities.subarray(21 * i, 21 * i + 21)]);
+    const rows = truth.map((_, i) => [...answers.subarray(21 * i, 21 * i + 21)]);
     for (const row of rows) expect(row.reduce((a, v) => a + v, 0)).toBeCloseTo(1, 5);
     const said = rows.map((row) => row.indexOf(Math.max(...row)));
     const mean = (values: number[]): number => values.reduce((a, v) => a + v, 0) / values.length;

@@ -3,7 +3,7 @@
 import path from 'node:path';
 import { DataError, UsageError } from '../../errors.js';
 import { checkText, shown } from '../checks.js';
-import { TASKS, type Task } from '../dataset.js';
+import { TASKS, type Task } from '../../weights/task.js';
 import { ImageList } from '../image-list.js';
 import { manyLabels, oneLabel, oneNumber, yesOrNo } from '../labels.js';
 import type { ListedImages } from '../listed-images.js';

@@ -2,7 +2,7 @@
 import { DataError, few, UsageError } from '../../errors.js';
 import { nearest } from '../../nearest.js';
 import { shown } from '../checks.js';
-import type { Task } from '../dataset.js';
+import type { Task } from '../../weights/task.js';
 import { looksLikeImage, type ManifestRows } from './manifest-rows.js';
 
 /** Names of a manifest's columns; of a table without a line of names their numbers, from 1. */

@@ -141,3 +141,33 @@ export function reliabilityDiagram({ bins, ece }: Calibration): Markup {
     </svg>
   </figure>`;
 }
+
+/** Answers over truth, a dot each, both on one scale; on the dashed line they are equal. */
+export function scatter({ title, points }: { title: string; points: readonly (readonly [number, number])[] }): Markup {
+  const all = points.flat().filter(Number.isFinite);
+  const scale = ticks(Math.min(...all), Math.max(...all));
+  const [low, high] = [scale[0]!, scale.at(-1)!];
+  const size = 240;
+  const [left, top] = [56, 10];
+  const at = (v: number): number => left + (size * (v - low)) / (high - low);
+  const up = (v: number): number => top + size - (size * (v - low)) / (high - low);
+  const label = (v: number): string => String(v);
+  return html`<figure class="chart scatter">
+    <figcaption>${title}</figcaption>
+    <svg
+      viewBox="0 0 ${left + size + 16} ${top + size + 40}"
+      role="img"
+      aria-label="${title}: answers over truth of ${points.length} images, both from ${low} to ${high}"
+    >
+      ${scale.map(
+        (v) =>
+          html`<line class="grid" x1="${left}" x2="${left + size}" y1="${round(up(v))}" y2="${round(up(v))}" />
+            <text class="tick" x="${left - 8}" y="${round(up(v) + 3.5)}" text-anchor="end">${label(v)}</text>
+            <text class="tick" x="${round(at(v))}" y="${top + size + 16}" text-anchor="middle">${label(v)}</text>`,
+      )}
+      <line class="ideal" x1="${at(low)}" y1="${up(low)}" x2="${at(high)}" y2="${up(high)}" />
+      ${points.map(([x, y]) => html`<circle class="dot valid" cx="${round(at(x))}" cy="${round(up(y))}" r="2" opacity="0.55" />`)}
+      <text class="tick" x="${left + size / 2}" y="${top + size + 34}" text-anchor="middle">truth</text>
+    </svg>
+  </figure>`;
+}

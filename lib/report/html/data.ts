@@ -1,11 +1,13 @@
 // What a report shows: plain values, whoever gathered them.
-import type { Evaluation } from '../../infer/evaluate.js';
+import type { AnyEvaluation } from '../../infer/evaluation.js';
+import type { Task } from '../../weights/task.js';
 import type { EpochEvent } from '../../train/events.js';
 
 /** One use of the images: how many of each class. */
 export interface Part {
   readonly name: string;
-  /** by class */
+  readonly images: number;
+  /** by class: its images; none of numbers */
   readonly counts: readonly number[];
 }
 
@@ -29,6 +31,7 @@ export interface Report {
   readonly title: string;
   /** what was done, on what: a line */
   readonly subtitle: string;
+  readonly task: Task;
   readonly classes: readonly string[];
   /** by row */
   readonly files: readonly string[];
@@ -41,7 +44,7 @@ export interface Report {
   };
   readonly parts: readonly Part[];
   /** absent before the first epoch ended */
-  readonly evaluation?: Evaluation;
+  readonly evaluation?: AnyEvaluation;
   /** the images judged, in words: 'validation images after epoch 6' */
   readonly judgedOn: string;
   readonly pictures: Pictures;

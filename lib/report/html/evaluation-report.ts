@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Dataset } from '../../data/dataset.js';
 import type { Split } from '../../data/split.js';
-import type { Evaluation } from '../../infer/evaluate.js';
+import type { AnyEvaluation } from '../../infer/evaluation.js';
 import { onEngine } from '../../infer/trained.js';
 import type { CompleteCheckpoint } from '../../weights/checkpoint.js';
 import { mapsOf } from '../answers.js';
@@ -16,9 +16,9 @@ export interface EvaluationReport {
   readonly data: Dataset;
   /** rows judged are in one of its parts or in none */
   readonly split: Split;
-  readonly evaluation: Evaluation;
-  /** label of each row of the store, as an index into the checkpoint's classes */
-  readonly labels: Int32Array;
+  readonly evaluation: AnyEvaluation;
+  /** of each row of the store, by the checkpoint's classes */
+  readonly truth: Pick<Dataset, 'labels' | 'targets' | 'task'>;
   /** the images judged, in words */
   readonly judgedOn: string;
   readonly settings: Readonly<Record<string, unknown>>;
@@ -31,7 +31,7 @@ export interface EvaluationReport {
  * @throws DataError when the file cannot be written
  */
 export async function writeEvaluationReport(file: string, of: EvaluationReport): Promise<void> {
-  const { checkpoint, data, split, evaluation, labels, judgedOn, settings, timings, device } = of;
+  const { checkpoint, data, split, evaluation, truth, judgedOn, settings, timings, device } = of;
   const { classes, arch, model, preprocess } = checkpoint;
   using weights = await onEngine(checkpoint, { device });
   using _engine = weights.engine;
@@ -41,9 +41,10 @@ export async function writeEvaluationReport(file: string, of: EvaluationReport):
     const page = renderPage({
       title: path.basename(checkpoint.file),
       subtitle: `${arch} judged on ${judgedOn}`,
+      task: checkpoint.task.kind,
       classes,
       files: data.files,
-      parts: partsOf(split, labels, classes.length),
+      parts: partsOf(split, truth, classes.length),
       evaluation,
       judgedOn,
       pictures,

@@ -3,12 +3,13 @@ import { createHash } from 'node:crypto';
 import type { Dataset } from '../../data/dataset.js';
 import type { Split } from '../../data/split.js';
 import type { Part } from './data.js';
-import { plural } from './markup.js';
+import { count, plural } from './markup.js';
 
 /** Classes, files, labels and pixels as a few digits: equal for equal data. Yields to the event loop now and then. */
 export async function fingerprint(data: Dataset): Promise<string> {
-  const { classes, files, labels, store, skipped } = data;
+  const { classes, files, labels, targets, store, skipped } = data;
   const digest = createHash('sha256').update(JSON.stringify({ classes, files, labels: [...labels] }));
+  if (targets) digest.update(targets);
   const absent = new Set(skipped.map((s) => s.file));
   for (const [row, file] of files.entries()) {
     if (row % 32 === 31) await new Promise((resolve) => setImmediate(resolve));
@@ -18,10 +19,18 @@ export async function fingerprint(data: Dataset): Promise<string> {
 }
 
 /** How many images of each class each part has; parts without images are left out. */
-export function partsOf(split: Split, labels: ArrayLike<number>, classes: number): Part[] {
+export function partsOf(
+  split: Split,
+  { labels, targets, task }: Pick<Dataset, 'labels' | 'targets' | 'task'>,
+  classes: number,
+): Part[] {
   const counted = (rows: Int32Array): number[] => {
+    if (task === 'regression') return [];
     const counts = new Array<number>(classes).fill(0);
-    for (const row of rows) counts[labels[row]!]!++;
+    for (const row of rows) {
+      if (task === 'multilabel') counts.forEach((_, c) => (counts[c]! += targets![row * classes + c]!));
+      else counts[labels[row]!]!++;
+    }
     return counts;
   };
   const parts: [string, Int32Array][] = [
@@ -29,8 +38,14 @@ export function partsOf(split: Split, labels: ArrayLike<number>, classes: number
     ['validation', split.val],
     ['test', split.test],
   ];
-  return parts.filter(([, rows]) => rows.length > 0).map(([name, rows]) => ({ name, counts: counted(rows) }));
+  return parts
+    .filter(([, rows]) => rows.length > 0)
+    .map(([name, rows]) => ({ name, images: rows.length, counts: counted(rows) }));
 }
+
+/** '1,176 training, 504 validation' */
+export const imagesByPart = (parts: readonly Part[]): string =>
+  parts.map((p) => `${count(p.images)} ${p.name}`).join(', ');
 
 /** What the data's reader noticed, as a sentence each. */
 export function notesOf({ notes, skipped, damaged }: Dataset): string[] {

@@ -1,5 +1,6 @@
 // What to look at first: sentences drawn from the figures. Owns the thresholds.
 import type { Evaluation } from '../../infer/evaluate.js';
+import { isMulticlass } from '../../infer/evaluation.js';
 import { mistakes } from '../../infer/judged.js';
 import type { Report } from './data.js';
 import { percent, plural } from './markup.js';
@@ -47,6 +48,15 @@ function weakClasses({ classes, macroF1 }: Evaluation): Finding[] {
   return [{ text: `Weaker than the rest: ${named(list)}.`, section: 'classes' }];
 }
 
+function weakLabels({ evaluation }: Report): Finding[] {
+  if (!evaluation || isMulticlass(evaluation) || evaluation.task !== 'multilabel') return [];
+  const weak = evaluation.classes
+    .filter((c) => c.support > 0 && c.ap < evaluation.mAP - 0.05)
+    .sort((a, b) => a.ap - b.ap)
+    .map((c) => `${c.label} (average precision ${percent(c.ap, 0)})`);
+  return weak.length === 0 ? [] : [{ text: `Weaker than the rest: ${named(weak)}.`, section: 'classes' }];
+}
+
 function doubtfulLabels({ judged }: Evaluation, files: readonly string[]): Finding[] {
   const sure = mistakes(judged).filter((m) => m.probability >= SURE);
   if (sure.length === 0) return [];
@@ -60,9 +70,9 @@ function doubtfulLabels({ judged }: Evaluation, files: readonly string[]): Findi
   ];
 }
 
-function uneven({ parts, classes }: Report): Finding[] {
+function uneven({ parts, classes, task }: Report): Finding[] {
   const train = parts.find((p) => p.name === 'training')?.counts;
-  if (!train) return [];
+  if (!train || task !== 'multiclass') return [];
   const [most, least] = [Math.max(...train), Math.min(...train)];
   if (most < UNEVEN * least) return [];
   const of = (n: number): string => classes[train.indexOf(n)]!;
@@ -71,13 +81,13 @@ function uneven({ parts, classes }: Report): Finding[] {
   ];
 }
 
-function course({ training }: Report): Finding[] {
+function course({ training, task }: Report): Finding[] {
   const history = training?.history ?? [];
   const kept = history.find((e) => e.epoch === training?.best);
   if (!training || !kept) return [];
   const found: Finding[] = [];
   const gap = kept.train.accuracy - kept.valid.accuracy;
-  if (gap > GAP) {
+  if (gap > GAP && task === 'multiclass') {
     found.push({
       text: `The network knows its training images by heart: ${percent(kept.train.accuracy)} of them right, ${percent(kept.valid.accuracy)} of the others. More images, augmentation or regularisation would narrow the gap.`,
       section: 'curves',
@@ -104,7 +114,7 @@ function confidence({ judged }: Evaluation): Finding[] {
 /** Sentences, the most useful first; none where nothing stands out. */
 export function findings(report: Report): Finding[] {
   const { evaluation } = report;
-  if (!evaluation) return course(report);
+  if (!evaluation || !isMulticlass(evaluation)) return [...weakLabels(report), ...uneven(report), ...course(report)];
   return [
     ...doubtfulLabels(evaluation, report.files),
     ...confusedPair(evaluation),

@@ -5,6 +5,7 @@ import { architectureOf } from '../../models/registry.js';
 import type { EpochEvent } from '../../train/events.js';
 import type { Beginning, Ending, Hook, Outputs } from '../../train/hooks/hook.js';
 import type { TrainingState } from '../../train/state.js';
+import { taskOfData } from '../../train/task.js';
 import { Answers } from '../answers.js';
 import type { Pictures, Report } from './data.js';
 import { fingerprint, notesOf, partsOf, settingLines } from './facts.js';
@@ -91,7 +92,7 @@ class HtmlReport implements Hook {
 
   async #report(state: TrainingState, how: NonNullable<Report['training']>['state']): Promise<Report> {
     const { data, split, settings, model, out } = this.#beginning!;
-    const { classes, files, labels } = data;
+    const { classes, files } = data;
     const answers = this.#answers!;
     const evaluation = answers.evaluation();
     const arch = architectureOf(model)?.name ?? model.constructor.name;
@@ -99,6 +100,7 @@ class HtmlReport implements Hook {
     return {
       title: path.basename(path.resolve(out ?? path.dirname(this.#file))),
       subtitle: `${arch}${from}`,
+      task: taskOfData(data),
       classes,
       files,
       training: {
@@ -107,7 +109,7 @@ class HtmlReport implements Hook {
         best: state.best?.epoch,
         state: how,
       },
-      parts: partsOf(split, labels, classes.length),
+      parts: partsOf(split, data, classes.length),
       ...(evaluation && { evaluation }),
       judgedOn: `the validation images, after epoch ${answers.epoch}`,
       pictures: evaluation ? await answers.pictures(state, evaluation) : NONE,

@@ -46,3 +46,18 @@ export function duration(seconds: number): string {
   const rest = Math.round(seconds) % 60;
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** Three digits that count. */
+export const number = (value: number): string =>
+  value === 0 ? '0' : Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+
+/** A table that scrolls by itself where the page is narrow. */
+export const scroll = (label: string, table: Markup): Markup =>
+  html`<div class="scroll" tabindex="0" role="region" aria-label="${label}">${table}</div>`;
+
+/** A title; names such as mAP stay. */
+export const capital = (text: string): string => text.replace(/^[a-z](?![A-Z])/, (first) => first.toUpperCase());
+
+/** A number over a bar as long as its share. */
+export const bar = (share: number, text: string, tone: string): Markup =>
+  html`<td class="bar ${tone}" style="--share:${share.toFixed(4)}"><span>${text}</span></td>`;

@@ -1,31 +1,35 @@
 // The parts of a report beside the confusion matrix, in the order of the page.
 import type { Evaluation } from '../../infer/evaluate.js';
+import { isMulticlass } from '../../infer/evaluation.js';
 import { mistakes } from '../../infer/judged.js';
 import { lineChart, reliabilityDiagram, type Line } from './charts.js';
+import type { Phase, ValidPhase } from '../../train/events.js';
+import { MEASURES, type Measure } from '../../train/measures.js';
 import type { Report } from './data.js';
 import { findings } from './findings.js';
-import { count, duration, html, percent, plural, type Markup } from './markup.js';
+import { labelFigures } from './labels.js';
+import { numberFigures, type Figure } from './numbers.js';
+import { imagesByPart } from './facts.js';
+import { bar, capital, count, duration, html, number, percent, plural, scroll, type Markup } from './markup.js';
 
-const number = (value: number): string =>
-  value === 0 ? '0' : Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+const told = (measure: Measure, value: number): string => (measure.share ? percent(value, 2) : measure.text(value));
 
-const scroll = (label: string, table: Markup): Markup =>
-  html`<div class="scroll" tabindex="0" role="region" aria-label="${label}">${table}</div>`;
+const classFigures = ({ accuracy, judged, images, macroF1, classes, loss, calibration }: Evaluation): Figure[] => [
+  ['Accuracy', percent(accuracy), `${plural(mistakes(judged).length, 'mistake')} in ${plural(images, 'image')}`],
+  ['Macro F1', percent(macroF1), `mean of ${plural(classes.length, 'class', 'classes')}`],
+  ['Loss', loss.toFixed(3), 'mean cross entropy'],
+  ['Calibration error', percent(calibration.ece), `${calibration.bins.length} bins`],
+];
 
 /** The figures a reader wants first. */
 export function keyFigures({ evaluation, training }: Report): Markup | undefined {
   if (!evaluation) return undefined;
   const seconds = (training?.history ?? []).reduce((a, e) => a + e.train.seconds + e.valid.seconds, 0);
-  const figures: [string, string, string][] = [
-    [
-      'Accuracy',
-      percent(evaluation.accuracy),
-      `${plural(mistakes(evaluation.judged).length, 'mistake')} in ${plural(evaluation.images, 'image')}`,
-    ],
-    ['Macro F1', percent(evaluation.macroF1), `mean of ${plural(evaluation.classes.length, 'class', 'classes')}`],
-    ['Loss', evaluation.loss.toFixed(3), 'mean cross entropy'],
-    ['Calibration error', percent(evaluation.calibration.ece), `${evaluation.calibration.bins.length} bins`],
-  ];
+  const figures = isMulticlass(evaluation)
+    ? classFigures(evaluation)
+    : evaluation.task === 'multilabel'
+      ? labelFigures(evaluation)
+      : numberFigures(evaluation);
   if (training?.best !== undefined)
     figures.push(['Best epoch', String(training.best), `of ${training.epochs}, ${duration(seconds)} in epochs`]);
   return html`<dl class="figures">
@@ -51,19 +55,32 @@ export function findingsSection(report: Report): Markup | undefined {
   </section>`;
 }
 
-export function curvesSection({ training }: Report): Markup | undefined {
+export function curvesSection({ training, task }: Report): Markup | undefined {
   const history = training?.history ?? [];
   if (!training || history.length === 0) return undefined;
-  const both = (of: (phase: { loss: number; accuracy: number }) => number): Line[] => [
+  const both = (of: (phase: Phase) => number): Line[] => [
     { name: 'training', tone: 'train', values: history.map((e) => of(e.train)) },
     { name: 'validation', tone: 'valid', values: history.map((e) => of(e.valid)) },
   ];
+  const measures = MEASURES[task];
+  const lines = ({ key, running }: Measure): Line[] =>
+    running ? both((p) => (p as ValidPhase)[key]!) : [both((p) => (p as ValidPhase)[key] ?? NaN)[1]!];
+  // Of several classes the F1 tells the same as the accuracy.
+  const drawn = task === 'multiclass' ? measures.slice(0, 1) : measures;
   const shared = { first: history[0]!.epoch, mark: training.best };
   return html`<section id="curves" aria-labelledby="curves-title">
     <h2 id="curves-title">Training</h2>
     <div class="charts">
       ${lineChart({ ...shared, title: 'Loss', lines: both((p) => p.loss), format: number })}
-      ${lineChart({ ...shared, title: 'Accuracy', lines: both((p) => p.accuracy), format: percent, shares: true })}
+      ${drawn.map((m) =>
+        lineChart({
+          ...shared,
+          title: capital(m.name),
+          lines: lines(m),
+          format: m.share ? percent : number,
+          shares: m.share,
+        }),
+      )}
       ${lineChart({
         ...shared,
         title: 'Learning rate',
@@ -77,11 +94,17 @@ export function curvesSection({ training }: Report): Markup | undefined {
         'Epochs',
         html`<table class="numbers">
           <caption class="hidden">
-            Loss, accuracy and learning rate by epoch
+            Loss, figures and learning rate by epoch
           </caption>
           <thead>
             <tr>
-              ${['Epoch', 'Training loss', 'Training accuracy', 'Validation loss', 'Validation accuracy', 'Macro F1', 'Learning rate', 'Images a second'].map((h) => html`<th scope="col">${h}</th>`)}
+              ${[
+                ...['Epoch', 'Training loss'],
+                ...measures.flatMap((m) => (m.running ? [`Training ${m.name}`] : [])),
+                'Validation loss',
+                ...measures.map((m) => (m.running ? `Validation ${m.name}` : capital(m.name))),
+                ...['Learning rate', 'Images a second'],
+              ].map((h) => html`<th scope="col">${h}</th>`)}
             </tr>
           </thead>
           <tbody>
@@ -90,10 +113,9 @@ export function curvesSection({ training }: Report): Markup | undefined {
                 html`<tr class="${e.epoch === training.best && 'best'}">
                   <th scope="row">${e.epoch}${e.epoch === training.best && ' (best)'}</th>
                   <td>${e.train.loss.toFixed(4)}</td>
-                  <td>${percent(e.train.accuracy, 2)}</td>
+                  ${measures.map((m) => m.running && html`<td>${told(m, (e.train as ValidPhase)[m.key]!)}</td>`)}
                   <td>${e.valid.loss.toFixed(4)}</td>
-                  <td>${percent(e.valid.accuracy, 2)}</td>
-                  <td>${percent(e.valid.macroF1, 2)}</td>
+                  ${measures.map((m) => html`<td>${told(m, e.valid[m.key]!)}</td>`)}
                   <td>${number(e.lr)}</td>
                   <td>${count(Math.round(e.train.imagesPerSecond))}</td>
                 </tr>`,
@@ -111,17 +133,15 @@ function takenFor({ confusion, classes }: Evaluation, c: number): Markup | strin
   return others[0]!.n === 0 ? '' : html`${classes[others[0]!.p]!.label} <small>${others[0]!.n}</small>`;
 }
 
-export function classesSection(report: Report): Markup {
-  const { evaluation, parts, classes } = report;
+export function classesSection(report: Report, evaluation: Evaluation | undefined): Markup {
+  const { parts, classes } = report;
   const most = Math.max(1, ...parts.flatMap((p) => p.counts));
   const order = classes.map((_, c) => c);
   if (evaluation) order.sort((a, b) => evaluation.classes[a]!.f1 - evaluation.classes[b]!.f1 || a - b);
-  const bar = (share: number, text: string, tone: string): Markup =>
-    html`<td class="bar ${tone}" style="--share:${share.toFixed(4)}"><span>${text}</span></td>`;
   return html`<section id="classes" aria-labelledby="classes-title">
     <h2 id="classes-title">Classes</h2>
     <p class="lead">
-      ${parts.map((p, i) => `${i > 0 ? ', ' : ''}${count(p.counts.reduce((a, n) => a + n, 0))} ${p.name}`)} images of
+      ${imagesByPart(parts)} images of
       ${plural(classes.length, 'class', 'classes')}.${evaluation && ' Lowest F1 first.'}
     </p>
     ${scroll(

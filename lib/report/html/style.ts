@@ -54,6 +54,7 @@ svg .line { fill: none; stroke-width: 1.75; stroke-linejoin: round; stroke-linec
 svg .line.train { stroke: var(--train); } svg .line.valid { stroke: var(--valid); } svg .line.plain { stroke: var(--soft); }
 svg .dot.train { fill: var(--train); } svg .dot.valid { fill: var(--valid); } svg .dot.plain { fill: var(--soft); }
 svg .bin { fill: var(--valid); opacity: calc(0.15 + 0.6 * var(--weight)); } svg .ideal { stroke: var(--soft); stroke-dasharray: 4 3; }
+.scatter { max-width: 380px; }
 details { margin-top: 10px; } summary { cursor: pointer; color: var(--soft); font-size: 13px; width: fit-content; }
 
 .scroll { overflow-x: auto; max-width: 100%; } .scroll > table { margin-bottom: 4px; }

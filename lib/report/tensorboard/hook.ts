@@ -3,10 +3,15 @@ import { appendFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { UsageError } from '../../errors.js';
+import { isMulticlass, type AnyEvaluation } from '../../infer/evaluation.js';
 import { mistakes } from '../../infer/judged.js';
-import type { EpochEvent } from '../../train/events.js';
+import { labelMistakes } from '../../infer/multilabel.js';
+import { furthestOff } from '../../infer/regression.js';
+import type { EpochEvent, ValidPhase } from '../../train/events.js';
 import type { Beginning, Hook, Outputs } from '../../train/hooks/hook.js';
+import { MEASURES } from '../../train/measures.js';
 import type { TrainingState } from '../../train/state.js';
+import type { Task } from '../../weights/task.js';
 import { Answers } from '../answers.js';
 import { settingLines } from '../html/facts.js';
 import { LARGE } from '../html/pictures.js';
@@ -47,6 +52,7 @@ class TensorBoard implements Hook {
   #file = '';
   #answers: Answers | undefined;
   #side = 0;
+  #task: Task = 'multiclass';
   #broken = false;
 
   constructor(
@@ -62,6 +68,7 @@ class TensorBoard implements Hook {
     const stamp = `${Math.floor(now())}`.padStart(10, '0');
     this.#file = path.join(folder, `events.out.tfevents.${stamp}.${os.hostname()}.${process.pid}.mnv2`);
     this.#answers = new Answers(beginning);
+    this.#task = beginning.task.kind;
     this.#side = Math.min(LARGE, beginning.data.size);
     const table = settingLines(beginning.settings).map(([name, value]) => `| ${cell(name)} | ${cell(value)} |`);
     const text = ['| setting | value |', '| --- | --- |', ...table].join('\n');
@@ -75,9 +82,12 @@ class TensorBoard implements Hook {
     const scalars: Record<string, number> = {
       'loss/train': train.loss,
       'loss/valid': valid.loss,
-      'accuracy/train': train.accuracy,
-      'accuracy/valid': valid.accuracy,
-      'macro F1/valid': valid.macroF1,
+      ...Object.fromEntries(
+        MEASURES[this.#task].flatMap(({ key, name, running }) => [
+          ...(running ? [[`${name}/train`, (train as ValidPhase)[key]!] as const] : []),
+          [`${name}/valid`, valid[key]!] as const,
+        ]),
+      ),
       'learning rate': lr,
       'images per second/train': train.imagesPerSecond,
     };
@@ -91,20 +101,18 @@ class TensorBoard implements Hook {
     if (!answers || !evaluation) return;
     await this.#guarded(async () => {
       const { large } = await answers.pictures(state, evaluation);
-      const { classes } = evaluation;
-      const images = mistakes(evaluation.judged)
+      const images = worst(evaluation)
         .slice(0, MOST_IMAGES)
-        .flatMap(({ row, label, predicted }, i): Value[] => {
+        .flatMap(({ row, said }, i): Value[] => {
           const { plain, explained } = large.get(row)!;
-          const tag = `mistakes/${i + 1} ${classes[label]!.label} taken for ${classes[predicted]!.label}`;
+          const tag = `mistakes/${i + 1} ${said}`;
           const image = (url: string) => ({ width: this.#side, height: this.#side, encoded: decoded(url) });
           return [
             { tag, image: image(plain) },
             ...(explained === undefined ? [] : [{ tag: `${tag}, what spoke for it`, image: image(explained) }]),
           ];
         });
-      const { accuracy, calibration } = evaluation;
-      const said = `Of the best epoch, ${answers.epoch}: accuracy ${accuracy}, expected calibration error ${calibration.ece}.`;
+      const said = `Of the best epoch, ${answers.epoch}: ${summed(evaluation)}.`;
       await appendFile(this.#file, event(now(), answers.epoch!, [...images, { tag: 'result', text: said }]));
     });
   }
@@ -123,6 +131,42 @@ class TensorBoard implements Hook {
       this.warn(`no more is written for TensorBoard: ${(error as Error).message}`);
     }
   }
+}
+
+/** Images to show, the worst first, with what is wrong about them. */
+function worst(evaluation: AnyEvaluation): { row: number; said: string }[] {
+  if (isMulticlass(evaluation)) {
+    const { classes, judged } = evaluation;
+    return mistakes(judged).map(({ row, label, predicted }) => ({
+      row,
+      said: `${classes[label]!.label} taken for ${classes[predicted]!.label}`,
+    }));
+  }
+  if (evaluation.task === 'multilabel') {
+    const named = (list: readonly number[]): string => list.map((c) => evaluation.classes[c]!.label).join(', ');
+    return labelMistakes(evaluation.judged).map(({ row, missed, wrong }) => ({
+      row,
+      said: [
+        ...(wrong.length > 0 ? [`not there: ${named(wrong)}`] : []),
+        ...(missed.length > 0 ? [`missed: ${named(missed)}`] : []),
+      ].join('; '),
+    }));
+  }
+  const { numbers, judged } = evaluation;
+  return furthestOff(judged).map(({ row, truth, predicted }) => ({
+    row,
+    said: numbers
+      .map(({ name }, c) => `${name} ${truth[c]!.toPrecision(4)}, given ${predicted[c]!.toPrecision(4)}`)
+      .join('; '),
+  }));
+}
+
+function summed(evaluation: AnyEvaluation): string {
+  if (isMulticlass(evaluation))
+    return `accuracy ${evaluation.accuracy}, expected calibration error ${evaluation.calibration.ece}`;
+  return evaluation.task === 'multilabel'
+    ? `mAP ${evaluation.mAP}, macro F1 ${evaluation.macroF1}`
+    : `mean absolute error ${evaluation.mae}, R² ${evaluation.r2}`;
 }
 
 /** Text within a table of markdown. */

@@ -1,5 +1,6 @@
 // Writes best.safetensors, last.safetensors and state.safetensors: now and then while training, and on every way out.
 import { saveCheckpoint } from '../../weights/checkpoint.js';
+import { bestMetadata } from '../events.js';
 import type { Interval } from '../interval.js';
 import type { RunFolder } from '../run-folder.js';
 import type { Snapshot, TrainingState } from '../state.js';
@@ -11,7 +12,7 @@ export const LAST = 'last.safetensors';
 export interface CheckpointOptions {
   run: RunFolder;
   /** of best and last; epoch, step and accuracy are added */
-  metadata: Record<string, string>;
+  metadata: (at: Snapshot) => Record<string, string>;
   every: Interval;
   /** writes the state that another process can go on from */
   saveState: (state: TrainingState) => Promise<void>;
@@ -56,7 +57,7 @@ export class Checkpoints implements Hook {
     if (how !== 'diverged') await state.keep().catch(() => undefined); // an engine that failed may not answer; what was kept is there
     const { best, last } = state;
     if (best && best !== this.#written.best) {
-      await this.#write(BEST, state, best, { accuracy: String(best.accuracy) });
+      await this.#write(BEST, state, best, bestMetadata(best));
       this.#written.best = best;
     }
     if (last && last !== this.#written.last) {
@@ -70,6 +71,9 @@ export class Checkpoints implements Hook {
 
   async #write(file: string, state: TrainingState, snapshot: Snapshot, more: Record<string, string>): Promise<void> {
     const at = { epoch: String(snapshot.epoch), step: String(snapshot.step), ...more };
-    await saveCheckpoint(this.options.run.file(file), await state.whole(snapshot), { ...this.options.metadata, ...at });
+    await saveCheckpoint(this.options.run.file(file), await state.whole(snapshot), {
+      ...this.options.metadata(snapshot),
+      ...at,
+    });
   }
 }

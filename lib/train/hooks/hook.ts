@@ -3,6 +3,7 @@ import type { Dataset } from '../../data/dataset.js';
 import type { Split } from '../../data/split.js';
 import type { Module } from '../../nn/module.js';
 import type { Preprocess } from '../../weights/preprocess.js';
+import type { LearnedTask } from '../../weights/task.js';
 import type { EpochEvent } from '../events.js';
 import type { TrainingState } from '../state.js';
 
@@ -17,6 +18,8 @@ export interface Beginning {
   readonly settings: Readonly<Record<string, unknown>>;
   /** what the model expects of pixels */
   readonly preprocess: Preprocess;
+  /** what its outputs mean; of several labels the thresholds come with each `Snapshot` */
+  readonly task: LearnedTask;
   /** seconds: decoding, and the frozen part over all images; absent where there was nothing to do */
   readonly seconds: { readonly decode?: number; readonly prefix?: number };
   /** the run folder, where one is written */
@@ -25,10 +28,13 @@ export interface Beginning {
 
 /** What the model said of every validation image after an epoch. */
 export interface Outputs {
-  /** rows of the data's store, in the order of `probabilities` */
+  /** rows of the data's store, in the order of `answers` */
   readonly indices: Int32Array;
-  /** [images, classes], each row sums to 1 */
-  readonly probabilities: Float32Array;
+  /**
+   * [images, classes]. One class of several: probabilities, each row sums to 1. Several labels: the probability of each.
+   * Numbers: in their own units
+   */
+  readonly answers: Float32Array;
 }
 
 /** How a training ended: `failed` and `diverged` come with the error that is thrown once every hook has heard of it. */
