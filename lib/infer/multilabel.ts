@@ -234,7 +234,7 @@ export function labelMistakes(judged: readonly JudgedLabels[]): JudgedLabels[] {
  */
 export async function evaluateMultilabel(
   options: JudgeOptions & {
-    /** [rows of the store, the model's classes]: 1 where an image has the label, else 0 */
+    /** 1 where an image has the label, else 0; [rows of the store, the model's classes] */
     targets: Float32Array;
   },
 ): Promise<MultilabelEvaluation> {
