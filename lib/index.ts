@@ -194,7 +194,7 @@ export type { TrainResult } from './train/result.js';
 export type { Freeze, OptimizerName, Recipe, TrainerOptions } from './train/recipe.js';
 export type { Settings } from './train/settings.js';
 export { PRESETS, type Preset } from './train/presets.js';
-export type { EpochEvent, Phase, TrainEvent, ValidPhase } from './train/events.js';
+export type { BestFigures, EpochEvent, Phase, TrainEvent, ValidPhase } from './train/events.js';
 export type { Beginning, Ending, Hook, Outputs } from './train/hooks/hook.js';
 export type { SaveEvery } from './train/interval.js';
 export type { Best, Position, Snapshot, TrainingState } from './train/state.js';
