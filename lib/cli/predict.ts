@@ -18,7 +18,7 @@ const operands = {
   }),
 };
 const options = {
-  top: whole({ least: 1, default: 5, describe: 'most probable classes shown' }),
+  top: whole({ least: 1, describe: 'most probable classes shown (default 5; of several labels all)' }),
   threshold: number({ least: 0, most: 1, describe: 'only classes at least as probable; an image may then have none' }),
   device: deviceFlag({ default: 'cpu' }),
   precision: precisionFlag(),
@@ -113,7 +113,10 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
     const answers =
       kind === 'regression'
         ? classifier.streamMeasurements(pictures, asked)
-        : classifier.stream(pictures, { topK: a.top, ...asked });
+        : classifier.stream(pictures, {
+            topK: a.top ?? (kind === 'multilabel' ? classifier.classes.length : 5),
+            ...asked,
+          });
     for await (const { item, ...answer } of answers) {
       pictures.advance();
       if (!answer.ok) {
