@@ -40,11 +40,11 @@ export function bestFigures({ accuracy, mAP, mae, r2 }: BestFigures): BestFigure
   };
 }
 
-/** The same as a checkpoint's metadata says them. */
+/** The same as a checkpoint's metadata says them; what is no number (null, where a resumed run reads it back) is left out. */
 export const bestMetadata = (best: BestFigures): Record<string, string> =>
   Object.fromEntries(
     Object.entries(bestFigures(best)).flatMap(([key, v]: [string, number]) =>
-      Number.isNaN(v) ? [] : [[key, String(v)]],
+      Number.isFinite(v) ? [[key, String(v)]] : [],
     ),
   );
 

@@ -27,6 +27,7 @@ import {
   type TrainerOptions,
 } from 'mnv2-torch';
 import { lossesOf, PLAIN, type Objective } from '../../dist/train/task.js';
+import { bestMetadata } from '../../dist/train/events.js';
 import { closingText, LastAnswers } from '../../dist/report/closing.js';
 import { taskFromMetadata, taskToMetadata, type LearnedTask } from '../../dist/weights/task.js';
 import { labelledScenes, measuredScenes } from '../support/tasks.ts';
@@ -244,6 +245,12 @@ test.each<[string, () => Dataset, TrainerOptions, string]>([
 ])('%s: refused', async (_name, data, options, message) => {
   await expect((async () => trainer(data(), options).fit())()).rejects.toThrow(message);
   await expect((async () => trainer(data(), options).fit())()).rejects.toThrow(UsageError);
+});
+
+test('figures of the best epoch are the same before and after a resumed run has read them', () => {
+  const best = { accuracy: NaN, mae: 0.5, r2: -0.25 };
+  expect(bestMetadata(best)).toEqual({ mae: '0.5', r2: '-0.25' });
+  expect(bestMetadata(JSON.parse(JSON.stringify(best)) as typeof best)).toEqual(bestMetadata(best));
 });
 
 test('metadata of a task reads back, and what does not fit is named', () => {
