@@ -63,6 +63,7 @@ export class Job {
     if (saved) this.state.goOn(saved.position, saved.best);
     this.#stage = stageAfter(this.state.epoch, recipe);
     if (!prepared) return;
+    this.state.task = prepared.task;
     this.state.average(prepared.trainer.state, prepared.averaged);
     if (run) {
       const metadata = (at: Snapshot): Record<string, string> =>
@@ -230,8 +231,8 @@ export class Job {
 
   /** What the outputs mean at one moment: the thresholds are those that its validation chose. */
   #learned({ thresholds }: Pick<Snapshot, 'thresholds'>): LearnedTask {
-    const { prepared, data } = this.context;
-    const task = prepared?.task ?? unlearned(taskOfData(data), data.classes.length);
+    const { data } = this.context;
+    const task = this.state.task ?? unlearned(taskOfData(data), data.classes.length);
     return task.kind === 'multilabel' && thresholds ? { ...task, thresholds } : task;
   }
 

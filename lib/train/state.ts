@@ -4,6 +4,7 @@ import type { TensorData } from '../native/wire.js';
 import type { NamedTensors } from '../engine/state.js';
 import type { Weights } from '../engine/weights.js';
 import type { Module } from '../nn/module.js';
+import type { LearnedTask } from '../weights/task.js';
 import { firstNotFinite } from '../weights/load.js';
 import type { Sums } from './epoch.js';
 import type { EpochEvent } from './events.js';
@@ -44,6 +45,7 @@ export interface Position {
   readonly history: readonly EpochEvent[];
   readonly best: Omit<Best, 'tensors'> | undefined;
   readonly thresholds?: readonly number[] | undefined;
+  readonly task?: LearnedTask | undefined;
   /** since the training began, over all processes */
   readonly seconds: number;
 }
@@ -71,6 +73,8 @@ export class TrainingState {
   best: Best | undefined;
   /** of several labels: those that the newest validation chose; undefined before it */
   thresholds: readonly number[] | undefined;
+  /** what the outputs mean, as the images that are trained on say; undefined before they are known */
+  task: LearnedTask | undefined;
   /** the newest copy without a number that is not finite; undefined before the first */
   last: Snapshot | undefined;
   readonly #changing: readonly string[];
@@ -138,13 +142,15 @@ export class TrainingState {
     const { epoch, step, pass, history, thresholds, seconds } = this;
     const { tensors: _, ...best } = this.best ?? { tensors: undefined };
     const position = { epoch, step, pass, history, best: this.best && (best as Omit<Best, 'tensors'>), seconds };
-    return thresholds ? { ...position, thresholds } : position;
+    const known = this.task && this.task.kind !== 'multiclass' && { task: this.task };
+    return { ...position, ...(thresholds && { thresholds }), ...known };
   }
 
   /** Takes the place of a training that was interrupted there; the weights are on the device already. */
   goOn(position: Position, tensorsOfBest: ReadonlyMap<string, TensorData>): void {
-    const { epoch, step, pass, history, best, thresholds, seconds } = position;
-    [this.epoch, this.step, this.pass, this.thresholds] = [epoch, step, pass, thresholds];
+    const { epoch, step, pass, history, best, thresholds, task, seconds } = position;
+    [this.epoch, this.step, this.pass] = [epoch, step, pass];
+    [this.thresholds, this.task] = [thresholds, task];
     this.history.push(...history);
     this.#before = seconds;
     this.best = best && { ...best, tensors: tensorsOfBest };

@@ -170,6 +170,11 @@ test.each([
       const [a, b] = [whole, out].map((folder) => fs.readFileSync(path.join(folder, file)));
       expect([file, a!.equals(b!)]).toEqual([file, true]);
     }
+    // A run that is done still knows what it has learned.
+    const done = await make(data(), { ...settings, resume: out }).fit();
+    const kept = await loadCheckpoint(path.join(out, 'best.safetensors'));
+    expect(done.task).toEqual(kept.task);
+    done.dispose();
   },
 );
 
