@@ -1,9 +1,8 @@
-// What is asked of pictures and what is answered, and the one place where a network's logits become answers.
+// What is asked of pictures and what is answered: the one place where a network's scores become answers.
 import type { DecodeOptions } from '../data/decode.js';
 import type { ImageInput } from '../data/image-input.js';
 import type { DataError } from '../errors.js';
-import type { Tensor } from '../graph/tensor.js';
-import { answersOf, type LearnedTask } from '../weights/task.js';
+import type { LearnedTask } from '../weights/task.js';
 import type { TestTimeAugmentation } from './views.js';
 
 /** A class an image may belong to. */
@@ -89,9 +88,6 @@ export interface Scores {
   readonly plain: Float32Array;
   readonly mean: Float32Array | undefined;
 }
-
-/** What is fetched of a network to answer with: a score for each class, or numbers. */
-export const scoresOf = (logits: Tensor, task: LearnedTask): Tensor => answersOf(logits, task);
 
 /** The answer that scores are. */
 export function predictionsOf(

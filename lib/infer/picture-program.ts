@@ -10,8 +10,8 @@ import { rebuilt, remade } from '../graph/rebuild.js';
 import { input, type Tensor } from '../graph/tensor.js';
 import { nearest } from '../nearest.js';
 import { pixelScaling } from '../weights/preprocess.js';
-import { MULTICLASS } from '../weights/task.js';
-import { scoresOf, type Scores } from './answer.js';
+import { answersOf, MULTICLASS } from '../weights/task.js';
+import type { Scores } from './answer.js';
 import type { Question } from './batch-queue.js';
 import { evaluating, type Trained } from './trained.js';
 import { meanOverViews, TTA, type TestTimeAugmentation } from './views.js';
@@ -49,7 +49,7 @@ export class PictureProgram {
     const { size } = trained.preprocess;
     const k = trained.classes.length;
     const logits = inAnyCompany(evaluating(trained.model, (m) => m.call(input('image', [-1, 3, size, size]))));
-    const scores = scoresOf(logits, trained.task ?? MULTICLASS);
+    const scores = answersOf(logits, trained.task ?? MULTICLASS);
     if (scores.shape.length !== 2 || scores.shape[1] !== k)
       throw new UsageError(`the model must return logits [None, ${k}], one a class; got ${String(scores)}`);
     const order = topological([logits]);

@@ -3,6 +3,9 @@ import type { AnyEvaluation } from '../../infer/evaluation.js';
 import type { Task } from '../../weights/task.js';
 import type { EpochEvent } from '../../train/events.js';
 
+/** A key figure: its name, its value, and a word on it. */
+export type Figure = [name: string, value: string, note: string];
+
 /** One use of the images: how many of each class. */
 export interface Part {
   readonly name: string;

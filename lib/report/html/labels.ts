@@ -1,9 +1,9 @@
 // The parts of a report on images with any number of labels: figures, a table of labels, the worst answers.
 import { labelMistakes, type JudgedLabels, type MultilabelEvaluation } from '../../infer/multilabel.js';
-import type { Report } from './data.js';
+import type { Figure, Report } from './data.js';
 import { imagesByPart } from './facts.js';
 import { bar, capital, count, html, percent, plural, scroll, type Markup } from './markup.js';
-import type { Figure } from './numbers.js';
+import { worstPicture } from './worst.js';
 
 export const labelFigures = ({
   mAP,
@@ -84,18 +84,11 @@ export function labelMistakesSection(report: Report, evaluation: MultilabelEvalu
     </p>
     <ol class="mistakes">
       ${shown.map((m) => {
-        const { plain, explained } = large.get(m.row)!;
         const about = report.classes[(m.wrong[0] ?? m.missed[0])!]!;
-        return html`<li>
-          <div class="pair">
-            <img src="${plain}" alt="${report.files[m.row]!}" width="160" height="160" />
-            ${explained !== undefined && html`<img src="${explained}" alt="the same with what spoke for ${about}" width="160" height="160" />`}
-          </div>
-          ${m.wrong.length > 0 && html`<p class="verdict">not there: <b class="bad">${names(m.wrong, m)}</b></p>`}
+        const said = html`${m.wrong.length > 0 && html`<p class="verdict">not there: <b class="bad">${names(m.wrong, m)}</b></p>`}
           ${m.missed.length > 0 && html`<p class="verdict">missed: <b>${names(m.missed, m)}</b></p>`}
-          <p class="about">loss ${m.loss.toFixed(2)}</p>
-          <p class="about file" title="${report.files[m.row]!}">${report.files[m.row]!}</p>
-        </li>`;
+          <p class="about">loss ${m.loss.toFixed(2)}</p>`;
+        return worstPicture(report, m.row, `what spoke for ${about}`, said);
       })}
     </ol>
   </section>`;

@@ -1,12 +1,10 @@
 // The parts of a report on images that numbers are told of: figures, answers over truth, the images furthest off.
 import { furthestOff, type RegressionEvaluation } from '../../infer/regression.js';
 import { scatter } from './charts.js';
-import type { Report } from './data.js';
+import type { Figure, Report } from './data.js';
 import { imagesByPart } from './facts.js';
 import { html, number, plural, scroll, type Markup } from './markup.js';
-
-/** A key figure: its name, its value, and a word on it. */
-export type Figure = [name: string, value: string, note: string];
+import { worstPicture } from './worst.js';
 
 /** Charts that are still looked at. */
 const MOST_CHARTS = 9;
@@ -78,20 +76,13 @@ export function furthestSection(report: Report, evaluation: RegressionEvaluation
     </p>
     <ol class="mistakes">
       ${shown.map((j) => {
-        const { plain, explained } = large.get(j.row)!;
-        return html`<li>
-          <div class="pair">
-            <img src="${plain}" alt="${report.files[j.row]!}" width="160" height="160" />
-            ${explained !== undefined && html`<img src="${explained}" alt="the same with what raised ${names[0]!}" width="160" height="160" />`}
-          </div>
-          ${names.map(
-            (name, c) =>
-              html`<p class="verdict">
-                ${name} <b>${number(j.truth[c]!)}</b>, given <b class="bad">${number(j.predicted[c]!)}</b>
-              </p>`,
-          )}
-          <p class="about file" title="${report.files[j.row]!}">${report.files[j.row]!}</p>
-        </li>`;
+        const said = names.map(
+          (name, c) =>
+            html`<p class="verdict">
+              ${name} <b>${number(j.truth[c]!)}</b>, given <b class="bad">${number(j.predicted[c]!)}</b>
+            </p>`,
+        );
+        return worstPicture(report, j.row, `what raised ${names[0]!}`, html`${said}`);
       })}
     </ol>
   </section>`;

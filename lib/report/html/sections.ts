@@ -5,10 +5,11 @@ import { mistakes } from '../../infer/judged.js';
 import { lineChart, reliabilityDiagram, type Line } from './charts.js';
 import type { Phase, ValidPhase } from '../../train/events.js';
 import { MEASURES, type Measure } from '../../train/measures.js';
-import type { Report } from './data.js';
+import type { Figure, Report } from './data.js';
 import { findings } from './findings.js';
 import { labelFigures } from './labels.js';
-import { numberFigures, type Figure } from './numbers.js';
+import { numberFigures } from './numbers.js';
+import { worstPicture } from './worst.js';
 import { imagesByPart } from './facts.js';
 import { bar, capital, count, duration, html, number, percent, plural, scroll, type Markup } from './markup.js';
 
@@ -155,7 +156,7 @@ export function classesSection(report: Report, evaluation: Evaluation | undefine
             <th scope="col">Class</th>
             ${evaluation && ['F1', 'Precision', 'Recall'].map((h) => html`<th scope="col">${h}</th>`)}
             ${evaluation && html`<th scope="col" class="text">Most often taken for</th>`}
-            ${parts.map((p) => html`<th scope="col">${p.name.replace(/^./, (x) => x.toUpperCase())}</th>`)}
+            ${parts.map((p) => html`<th scope="col">${capital(p.name)}</th>`)}
           </tr>
         </thead>
         <tbody>
@@ -197,17 +198,10 @@ export function mistakesSection(report: Report, evaluation: Evaluation): Markup 
     </p>
     <ol class="mistakes">
       ${shown.map((m) => {
-        const { plain, explained: glowing } = large.get(m.row)!;
         const [label, predicted] = [report.classes[m.label]!, report.classes[m.predicted]!];
-        return html`<li>
-          <div class="pair">
-            <img src="${plain}" alt="${report.files[m.row]!}" width="160" height="160" />
-            ${glowing !== undefined && html`<img src="${glowing}" alt="the same with what spoke for ${predicted}" width="160" height="160" />`}
-          </div>
-          <p class="verdict"><b>${label}</b> taken for <b class="bad">${predicted}</b></p>
-          <p class="about">${percent(m.probability)} sure, loss ${m.loss.toFixed(2)}</p>
-          <p class="about file" title="${report.files[m.row]!}">${report.files[m.row]!}</p>
-        </li>`;
+        const said = html`<p class="verdict"><b>${label}</b> taken for <b class="bad">${predicted}</b></p>
+          <p class="about">${percent(m.probability)} sure, loss ${m.loss.toFixed(2)}</p>`;
+        return worstPicture(report, m.row, `what spoke for ${predicted}`, said);
       })}
     </ol>
   </section>`;
