@@ -17,12 +17,13 @@ import {
   Trainer,
   Weights,
 } from '../../dist/index.js';
-import { native } from '../../dist/native/load.js';
 import { pixelScaling } from '../../dist/weights/preprocess.js';
 import { FrozenFeatures } from '../../dist/train/features.js';
 import { trainingGraphs } from '../../dist/train/network.js';
+import { PLAIN } from '../../dist/train/task.js';
 import { pixels } from './images.js';
-import { options, serve, Skip, timed } from './protocol.js';
+import { options, timed } from './protocol.js';
+import { serveOurs } from './serve_ours.js';
 
 const o = options();
 const engine = new Engine({ device: o.device ?? 'cpu', threads: o.threads });
@@ -51,7 +52,7 @@ async function trainStep({ batch, precision, frozen, images }) {
   const data = await openFolder();
   await data.ready();
   const { model, weights } = await network(data.classes.length, frozen);
-  const graphs = trainingGraphs(model, 224, data.classes.length, 0, frozen > 0);
+  const graphs = trainingGraphs(model, 224, data.classes.length, PLAIN, frozen > 0);
   const rows = Int32Array.from({ length: images ?? Math.max(batch * 4, 64) }, (_, i) => (i * 997) % data.files.length);
   const store = { store: data.store, ...SCALING };
   const count = data.files.length;
@@ -203,14 +204,4 @@ async function grow(request) {
 }
 
 const CASES = { 'train-step': trainStep, infer, decode, overhead, grow };
-await serve(
-  {
-    'mnv2-torch': JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version,
-    libtorch: native().buildInfo().libtorch,
-    node: process.version,
-  },
-  (request) => {
-    if (!CASES[request.case]) throw new Skip(`no case '${request.case}'`);
-    return CASES[request.case](request);
-  },
-);
+await serveOurs(CASES);

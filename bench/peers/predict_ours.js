@@ -1,7 +1,6 @@
 // The package classifying picture files: as a stream, packed first and then run, and 50 at a time.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import {
   Classifier,
@@ -14,10 +13,10 @@ import {
   MobileNetV2,
 } from '../../dist/index.js';
 import { softmax, Weights } from '../../dist/index.js';
-import { native } from '../../dist/native/load.js';
 import { pixelScaling } from '../../dist/weights/preprocess.js';
 import { files } from './predict_files.js';
-import { options, serve, Skip } from './protocol.js';
+import { options } from './protocol.js';
+import { serveOurs } from './serve_ours.js';
 
 const o = options();
 /** Images one run takes, as for Classifier. */
@@ -119,14 +118,4 @@ const CASES = {
   list: lots((it, all) => it.classify(all)),
   concurrent: lots((it, all) => Promise.all(all.map((file) => it.classify(file)))),
 };
-await serve(
-  {
-    'mnv2-torch': JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version,
-    libtorch: native().buildInfo().libtorch,
-    node: process.version,
-  },
-  (request) => {
-    if (!CASES[request.case]) throw new Skip(`no case '${request.case}'`);
-    return CASES[request.case]();
-  },
-);
+await serveOurs(CASES);
