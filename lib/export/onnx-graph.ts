@@ -71,7 +71,14 @@ export class GraphBuilder {
     const written = halves ? floatsToHalves(data as Float32Array) : data;
     if (halves && written.some((h, i) => (Number(h) & 0x7fff) === 0x7c00 && Number.isFinite(Number(data[i]))))
       throw new DataError(`'${wanted}' has a value beyond 65504, which half precision cannot hold: export in fp32`);
-    const type = { float32: 'float', float64: 'double', int64: 'int64', int32: 'int32', uint8: 'uint8' } as const;
+    const type = {
+      float32: 'float',
+      float64: 'double',
+      int64: 'int64',
+      int32: 'int32',
+      int8: 'int8',
+      uint8: 'uint8',
+    } as const;
     const dataType = halves ? ONNX_TYPE.float16 : ONNX_TYPE[type[dtype as keyof typeof type]];
     this.initializers.push({ name, dims: [...shape], dataType, rawData: bytesOf(written) });
     return name;
@@ -93,6 +100,36 @@ export class GraphBuilder {
         dtype: 'int64',
       }),
     );
+  }
+
+  /** Values of one element without their dimension, as attributes of an op are written. */
+  scalar(of: string): string {
+    const known = this.initializers.find(({ name }) => name === of);
+    if (!known) return this.node('Squeeze', [of]);
+    if (known.dims!.length === 0) return of;
+    return this.#constant(`scalar ${of}`, () => {
+      this.initializers.push({ ...known, name: this.name(of), dims: [] });
+      return this.initializers.at(-1)!.name!;
+    });
+  }
+
+  /** float32 values that are whole numbers, as the type for such. */
+  wholeNumbers(of: string, type: 'int8' | 'uint8'): string {
+    const known = this.initializers.find(({ name }) => name === of);
+    if (!known) return this.node('Cast', [of], { to: ONNX_TYPE[type] });
+    return this.#constant(`${type} ${of}`, () => {
+      const { buffer, byteOffset, byteLength } = known.rawData!;
+      const data = (type === 'int8' ? Int8Array : Uint8Array).from(
+        new Float32Array(buffer, byteOffset, byteLength / 4),
+      );
+      return this.initializer(of, { data, shape: known.dims!, dtype: type });
+    });
+  }
+
+  /** Initializers that a node reads: what was rewritten for one is left out. */
+  read(): Written<OnnxTensor>[] {
+    const inputs = new Set(this.nodes.flatMap(({ input }) => input));
+    return this.initializers.filter(({ name }) => inputs.has(name!));
   }
 
   #constant(key: string, write: () => string): string {

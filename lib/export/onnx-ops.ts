@@ -92,11 +92,59 @@ export function onnxType(dtype: DType, graph: GraphBuilder): number {
     bfloat16: ONNX_TYPE.bfloat16,
     int64: ONNX_TYPE.int64,
     int32: ONNX_TYPE.int32,
+    int8: ONNX_TYPE.int8,
     uint8: ONNX_TYPE.uint8,
     bool: ONNX_TYPE.bool,
   };
   return types[dtype];
 }
+
+/** Scales as they broadcast over what they scale. */
+const acrossDim = (t: Tensor, scale: string, graph: GraphBuilder): string => {
+  const axis = t.attrs['axis'] as number | undefined;
+  if (axis === undefined) return scale;
+  const shape = t.shape.map((_, i) => (i === axis ? -1 : 1));
+  return graph.node('Reshape', [scale, graph.ints(shape)]);
+};
+
+/** Scale and zero point as QuantizeLinear and DequantizeLinear take them: one of each is no list. */
+function linearly(
+  t: Tensor,
+  scale: string,
+  zeroPoint: string,
+  graph: GraphBuilder,
+): { axis: Readonly<Record<string, number>>; about: string[] } {
+  if (t.attrs['axis'] !== undefined) return { axis: { axis: number(t, 'axis') }, about: [scale, zeroPoint] };
+  return { axis: {}, about: [graph.scalar(scale), graph.scalar(zeroPoint)] };
+}
+
+const dequantize: Lowering = (t, [q, scale], graph) => {
+  if (graph.float === 'fp32' && t.dtype === 'float32') {
+    const count = t.inputs[1]!.shape[0]!;
+    const zeros = graph.initializer('zeros', { data: new Int8Array(count), shape: [count], dtype: 'int8' });
+    const { axis, about } = linearly(t, scale!, zeros, graph);
+    return graph.node('DequantizeLinear', [q!, ...about], axis);
+  }
+  const wide = graph.node('Cast', [q!], { to: onnxType(t.dtype, graph) });
+  return graph.node('Mul', [wide, acrossDim(t, scale!, graph)]);
+};
+
+/** ONNX's types of eight bits by the whole numbers they hold. */
+const EIGHT_BITS: Readonly<Record<string, 'uint8' | 'int8'>> = { '0 255': 'uint8', '-128 127': 'int8' };
+
+/** As QuantizeLinear and DequantizeLinear where they have such a range, else step by step: Round takes halves to even. */
+const fakeQuantize: Lowering = (t, [x, scale, zeroPoint], graph) => {
+  const [qmin, qmax] = [number(t, 'qmin'), number(t, 'qmax')];
+  const type = EIGHT_BITS[`${qmin} ${qmax}`];
+  if (type !== undefined && graph.float === 'fp32' && t.dtype === 'float32') {
+    const { axis, about } = linearly(t, scale!, graph.wholeNumbers(zeroPoint!, type), graph);
+    return graph.node('DequantizeLinear', [graph.node('QuantizeLinear', [x!, ...about], axis), ...about], axis);
+  }
+  const [s, z] = [acrossDim(t, scale!, graph), acrossDim(t, zeroPoint!, graph)];
+  const steps = graph.node('Add', [graph.node('Round', [graph.node('Div', [x!, s])]), z]);
+  const clamped = graph.node('Clip', [steps, graph.floats([qmin], []), graph.floats([qmax], [])]);
+  return graph.node('Mul', [graph.node('Sub', [clamped, z]), s]);
+};
 
 const loss: Lowering = (t) => {
   throw new UsageError(
@@ -115,11 +163,13 @@ export const LOWERINGS: Record<OpName, Lowering> = {
   conv2d: convolution((t) => number(t, 'groups')),
   crossEntropy: loss,
   depthwiseConv2d: convolution((t) => t.inputs[0]!.shape[1]!),
+  dequantize,
   div: same('Div'),
   // Random while training; in use it passes on what it gets.
   dropout: (_t, inputs) => inputs[0]!,
   equal: same('Equal'),
   exp: same('Exp'),
+  fakeQuantize,
   globalAveragePool: (_t, inputs, graph) =>
     graph.node('Flatten', [graph.node('GlobalAveragePool', inputs)], { axis: 1 }),
   hardsigmoid: (_t, inputs, graph) =>

@@ -79,7 +79,7 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
     graph: {
       name: checkpoint.arch,
       node: graph.nodes,
-      initializer: graph.initializers,
+      initializer: graph.read(),
       input: [valueInfo(port)],
       output: [valueInfo(told)],
     },

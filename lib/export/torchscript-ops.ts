@@ -9,6 +9,7 @@ type Lowering = (t: Tensor, inputs: readonly string[]) => string;
 /** c10's numbers of the types, which is what TorchScript's dtypes are. */
 const SCALAR_TYPES: Record<DType, number> = {
   uint8: 0,
+  int8: 1,
   int32: 3,
   int64: 4,
   float32: 6,
@@ -34,7 +35,7 @@ const same =
   (name: string): Lowering =>
   (_t, inputs) =>
     call(name, ...inputs);
-const along =
+const alongDim =
   (name: string): Lowering =>
   (t, inputs) =>
     call(name, inputs[0]!, number(t, 'dim'));
@@ -86,6 +87,21 @@ const batchNorm: Lowering = (t, inputs) => {
 const layerNorm: Lowering = (t, [x, weight = 'None', bias = 'None']) =>
   call('layer_norm', x!, listed(numbers(t, 'shape')), weight, bias, float(number(t, 'eps')));
 
+/** Scales as they broadcast over what they scale. */
+const along = (t: Tensor, scale: string): string => {
+  const axis = t.attrs['axis'] as number | undefined;
+  if (axis === undefined) return scale;
+  return call('reshape', scale, listed(t.shape.map((_, i) => (i === axis ? -1 : 1))));
+};
+
+/** Its definition, step by step: libtorch's own op multiplies by 1 / scale, which rounds some ties the other way. */
+const fakeQuantize: Lowering = (t, [x, scale, zeroPoint]) => {
+  const [s, z] = [along(t, scale!), along(t, zeroPoint!)];
+  const step = call('add', call('round', call('div', x!, s)), z);
+  const clamped = call('clamp', step, float(number(t, 'qmin')), float(number(t, 'qmax')));
+  return call('mul', call('sub', clamped, z), s);
+};
+
 const loss: Lowering = (t) => {
   throw new UsageError(
     `a graph with '${t.op}' cannot be exported: losses are for training; export what gives the logits`,
@@ -94,7 +110,7 @@ const loss: Lowering = (t) => {
 
 export const LOWERINGS: Record<OpName, Lowering> = {
   add: same('add'),
-  argmax: along('argmax'),
+  argmax: alongDim('argmax'),
   avgPool2d: pooling('avg_pool2d'),
   batchNorm2d: batchNorm,
   binaryCrossEntropyWithLogits: loss,
@@ -103,11 +119,13 @@ export const LOWERINGS: Record<OpName, Lowering> = {
   conv2d: convolution((t) => number(t, 'groups')),
   crossEntropy: loss,
   depthwiseConv2d: convolution((t) => t.inputs[0]!.shape[1]!),
+  dequantize: (t, [q, scale]) => call('mul', call('to', q!, SCALAR_TYPES[t.dtype]), along(t, scale!)),
   div: same('div'),
   // Random while training; in use it passes on what it gets.
   dropout: (_t, inputs) => inputs[0]!,
   equal: same('eq'),
   exp: same('exp'),
+  fakeQuantize,
   globalAveragePool: (_t, inputs) => call('mean', inputs[0]!, '[2, 3]'),
   hardsigmoid: same('hardsigmoid'),
   hardswish: same('hardswish'),
@@ -115,7 +133,7 @@ export const LOWERINGS: Record<OpName, Lowering> = {
   layerNorm,
   linear: same('linear'),
   log: same('log'),
-  logSoftmax: along('log_softmax'),
+  logSoftmax: alongDim('log_softmax'),
   matmul: same('matmul'),
   max: reduction('amax'),
   maxPool2d: pooling('max_pool2d'),
@@ -131,7 +149,7 @@ export const LOWERINGS: Record<OpName, Lowering> = {
   sigmoid: same('sigmoid'),
   silu: same('silu'),
   slice: (t, inputs) => call('slice', inputs[0]!, ...['dim', 'start', 'end', 'step'].map((a) => number(t, a))),
-  softmax: along('softmax'),
+  softmax: alongDim('softmax'),
   sub: same('sub'),
   sum: reduction('sum'),
 };

@@ -9,6 +9,7 @@ export * from './ops/loss.js';
 export * from './ops/markers.js';
 export * from './ops/norm.js';
 export * from './ops/pool.js';
+export * from './ops/quantise.js';
 export * from './ops/reduce.js';
 export * from './ops/shape.js';
 export type { Padding, Pair } from './shape.js';

@@ -136,6 +136,7 @@ const hostDType = (data: HostArray): DType => {
     Float64Array: 'float64',
     BigInt64Array: 'int64',
     Int32Array: 'int32',
+    Int8Array: 'int8',
     Uint8Array: 'uint8',
   };
   return known[name] ?? refuse('constant', `one of ${Object.keys(known).join(', ')}`, name);

@@ -1,9 +1,9 @@
 // The addon's surface as TypeScript sees it: types alone.
 
 /** Element types a tensor description can have. Host data of `bfloat16` tensors crosses as Float32Array. */
-export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'int32' | 'uint8' | 'bool';
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool';
 /** Typed arrays that cross to and from the engine without copies of their own. */
-export type HostArray = Float32Array | Float64Array | BigInt64Array | Int32Array | Uint8Array;
+export type HostArray = Float32Array | Float64Array | BigInt64Array | Int32Array | Int8Array | Uint8Array;
 /** Values an op's attribute may take. */
 export type Attr = number | boolean | string | readonly number[] | HostArray;
 /** Attributes of an op by name. */

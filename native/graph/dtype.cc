@@ -11,8 +11,8 @@ struct DType {
   at::ScalarType type;
 };
 constexpr DType kTypes[] = {{"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
-                            {"int64", at::kLong},    {"int32", at::kInt},      {"uint8", at::kByte},
-                            {"bool", at::kBool}};
+                            {"int64", at::kLong},    {"int32", at::kInt},      {"int8", at::kChar},
+                            {"uint8", at::kByte},    {"bool", at::kBool}};
 
 }  // namespace
 
@@ -21,7 +21,7 @@ at::ScalarType dtype_from(const std::string& name, const std::string& what) {
     if (name == t.name) return t.type;
   }
   throw Failure("USAGE",
-                what + ": expected float32, float64, bfloat16, int64, int32, uint8 or bool, got '" + name + "'");
+                what + ": expected float32, float64, bfloat16, int64, int32, int8, uint8 or bool, got '" + name + "'");
 }
 
 const char* dtype_name(at::ScalarType dtype) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "autograd/fake_quantize.h"
 #include "autograd/fused.h"
 #include "data/random.h"
 #include "graph/dtype.h"
@@ -193,6 +194,15 @@ at::Tensor clamp(const Inputs& in, const Attrs& a, const RunContext&) {
 
 at::Tensor concat(const Inputs& in, const Attrs& a, const RunContext&) { return at::cat(in, a.integer("dim")); }
 
+at::Tensor dequantized(const Inputs& in, const Attrs& a, const RunContext&) {
+  return dequantize(in[0], in[1], a.integer_or("axis", -1));
+}
+
+at::Tensor fake_quantized(const Inputs& in, const Attrs& a, const RunContext& c) {
+  return fake_quantize(in_float(in[0], c), in[1], in[2],
+                       {a.number("qmin"), a.number("qmax"), a.integer_or("axis", -1)});
+}
+
 at::Tensor log_softmax(const Inputs& in, const Attrs& a, const RunContext&) {
   return at::log_softmax(in[0], a.integer("dim"));
 }
@@ -234,10 +244,12 @@ const std::map<std::string, OpFunction>& table() {
       {"conv2d", conv2d},
       {"crossEntropy", cross_entropy},
       {"depthwiseConv2d", depthwise},
+      {"dequantize", dequantized},
       {"div", binary<at::div>},
       {"dropout", dropout},
       {"equal", binary<at::eq>},
       {"exp", unary<at::exp>},
+      {"fakeQuantize", fake_quantized},
       {"globalAveragePool", global_average_pool},
       {"hardsigmoid", unary<at::hardsigmoid>},
       {"hardswish", unary<at::hardswish>},

@@ -16,17 +16,15 @@ struct HostArray {
   at::ScalarType type;
   napi_typedarray_type array;
 };
-constexpr HostArray kArrays[] = {{at::kFloat, napi_float32_array},
-                                 {at::kDouble, napi_float64_array},
-                                 {at::kLong, napi_bigint64_array},
-                                 {at::kInt, napi_int32_array},
-                                 {at::kByte, napi_uint8_array}};
+constexpr HostArray kArrays[] = {{at::kFloat, napi_float32_array}, {at::kDouble, napi_float64_array},
+                                 {at::kLong, napi_bigint64_array}, {at::kInt, napi_int32_array},
+                                 {at::kChar, napi_int8_array},     {at::kByte, napi_uint8_array}};
 
 at::ScalarType element_type(const Napi::TypedArray& array, const std::string& what) {
   for (const auto& [type, kind] : kArrays) {
     if (kind == array.TypedArrayType()) return type;
   }
-  refuse(what, "data in a Float32Array, Float64Array, BigInt64Array, Int32Array or Uint8Array");
+  refuse(what, "data in a Float32Array, Float64Array, BigInt64Array, Int32Array, Int8Array or Uint8Array");
 }
 
 napi_typedarray_type array_of(const at::Tensor& value) {

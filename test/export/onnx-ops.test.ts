@@ -10,10 +10,12 @@ import {
   conv2d,
   crossEntropy,
   depthwiseConv2d,
+  dequantize,
   div,
   dropout,
   equal,
   exp,
+  fakeQuantize,
   globalAveragePool,
   hardsigmoid,
   hardswish,
@@ -85,10 +87,30 @@ const GRAPHS: Record<Exclude<OpName, Loss>, (x: Tensor) => Tensor> = {
       bias: values([6]),
     }),
   depthwiseConv2d: (x) => depthwiseConv2d(x, values([6, 1, 3, 3]), { stride: 2, padding: 'tf-same' }),
+  dequantize: (x) =>
+    add(
+      mul(x, dequantize(constant(Int8Array.of(-127, 3, 90, 7)), values([4]), { axis: 0 })),
+      dequantize(constant(Int8Array.of(-128, 127, 1, 0)), values([1])),
+    ),
   div: (x) => div(x, positive(x)),
   dropout: (x) => x, // random in ours; see below
   equal: (x) => equal(relu(x), constant(0)),
   exp: (x) => exp(x),
+  fakeQuantize: (x) => {
+    const eight = fakeQuantize(x, constant([0.003]), constant([117]), { qmin: 0, qmax: 255 });
+    const [scale, zero] = [constant([0.01, 0.02, 0.004]), constant([0, -3, 9])];
+    const perChannel = fakeQuantize(eight, scale, zero, { qmin: -128, qmax: 127, axis: 1 });
+    const symmetric = fakeQuantize(perChannel, scale, mul(zero, constant([0])), { qmin: -127, qmax: 127, axis: 1 });
+    return fakeQuantize(
+      symmetric,
+      mul(constant([0.5]), constant([0.01])),
+      cast(cast(constant([3]), 'int64'), 'float32'),
+      {
+        qmin: 0,
+        qmax: 255,
+      },
+    );
+  },
   globalAveragePool: (x) => globalAveragePool(x),
   hardsigmoid: (x) => hardsigmoid(mul(x, constant(4))),
   hardswish: (x) => hardswish(mul(x, constant(4))),

@@ -58,9 +58,19 @@ describe('each op', () => {
     concat: (x) => ops.concat([x, ops.relu(x)], 1),
     conv2d: (x) => ops.conv2d(x, filter([4, 3, 3, 3]), { stride: 2, padding: [0, 1, 2, 1], bias: filter([4]) }),
     depthwiseConv2d: (x) => ops.depthwiseConv2d(x, filter([6, 1, 3, 3]), { stride: 2, padding: 'tf-same' }),
+    dequantize: (x) =>
+      ops.add(
+        ops.mul(x, ops.dequantize(constant(Int8Array.of(-127, 3, 90), [3, 1, 1]), filter([3]), { axis: 0 })),
+        ops.dequantize(constant(Int8Array.of(-128, 127, 1, 0, 4, 5, 6, 7)), filter([1])),
+      ),
     div: (x) => ops.div(x, constant(3)),
     equal: (x) => ops.cast(ops.equal(ops.relu(x), x), 'float32'),
     exp: (x) => ops.exp(x),
+    fakeQuantize: (x) => {
+      const eight = ops.fakeQuantize(x, constant([0.003]), constant([117]), { qmin: 0, qmax: 255 });
+      const [scale, zero] = [constant([0.01, 0.02, 0.004]), constant([0, -3, 9])];
+      return ops.fakeQuantize(eight, scale, zero, { qmin: -127, qmax: 127, axis: 1 });
+    },
     globalAveragePool: (x) => ops.globalAveragePool(x),
     hardsigmoid: (x) => ops.hardsigmoid(x),
     hardswish: (x) => ops.hardswish(x),

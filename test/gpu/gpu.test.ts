@@ -182,9 +182,24 @@ const opCases: Record<string, [number[][], Record1][]> = {
   depthwiseConv2d: [
     [[[2, 6, 7, 7], [12, 1, 3, 3], [12]], ([a, w, b]) => t.depthwiseConv2d(a!, w!, { padding: 1, bias: b! })],
   ],
+  dequantize: [
+    [[[3]], ([scale]) => t.dequantize(t.constant(Int8Array.of(-127, 3, 90, 7, 1, 0), [3, 2]), scale!, { axis: 0 })],
+  ],
   div: [[[[2, 3], [3]], ([a, b], as) => t.div(a!, t.add(b!, t.constant(as([3]))))]],
   equal: [[[[9]], ([a], as) => t.equal(t.relu(a!), t.constant(as([0])))]],
   exp: [[[[9]], ([a]) => t.exp(a!)]],
+  fakeQuantize: [
+    [[[2, 3, 5, 4]], ([a], as) => t.fakeQuantize(a!, t.constant(as([0.3])), t.constant(as([2])), { qmin: 0, qmax: 7 })],
+    [
+      [[3, 2, 3, 3], [3]],
+      ([a, s], as) =>
+        t.fakeQuantize(a!, t.add(t.mul(s!, s!), t.constant(as([0.1]))), t.constant(as([0, 0, 0])), {
+          qmin: -7,
+          qmax: 7,
+          axis: 0,
+        }),
+    ],
+  ],
   globalAveragePool: [[[[2, 3, 5, 4]], ([a]) => t.globalAveragePool(a!)]],
   hardsigmoid: [[[[9]], ([a], as) => t.hardsigmoid(t.mul(a!, t.constant(as([2]))))]],
   hardswish: [[[[9]], ([a], as) => t.hardswish(t.mul(a!, t.constant(as([2]))))]],

@@ -23,6 +23,7 @@ export const ELEMENT: ReadonlyMap<unknown, number> = new Map([
   ['BF16', 2],
   ['I64', 8],
   ['I32', 4],
+  ['I8', 1],
   ['U8', 1],
   ['BOOL', 1],
 ]);

@@ -17,6 +17,7 @@ const WRITTEN: Partial<Record<DType, string>> = {
   float32: 'F32',
   int64: 'I64',
   int32: 'I32',
+  int8: 'I8',
   uint8: 'U8',
 };
 /** Headers are JSON of names and shapes: a longer one is not a header. */
@@ -41,6 +42,8 @@ export function decodeNumbers(dtype: string, bytes: Uint8Array): { data: HostArr
       return { data: new BigInt64Array(...span), dtype: 'int64' };
     case 'I32':
       return { data: new Int32Array(...span), dtype: 'int32' };
+    case 'I8':
+      return { data: new Int8Array(...span), dtype: 'int8' };
     case 'BF16':
       return { data: brainsToFloats(new Uint16Array(...span)), dtype: 'float32' };
     case 'F16':
