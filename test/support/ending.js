@@ -1,4 +1,4 @@
-// Ends in the way and after the milliseconds its arguments name, while an endless loop runs. For test/napi/exit.test.ts.
+// Ends in the way and after the milliseconds its arguments name, while an endless loop runs. For test/napi/exit.slow.test.ts.
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { startEndlessLoop } from './endless-loop.js';
 

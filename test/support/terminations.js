@@ -1,5 +1,5 @@
 // Terminates workers in the middle of a loop, one after the other, and prints the memory of this process after each,
-// in MiB. For test/napi/exit.test.ts.
+// in MiB. For test/napi/exit.slow.test.ts.
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { startEndlessLoop } from './endless-loop.js';
 

@@ -1,4 +1,5 @@
-// .ci/run on small projects of its own: real npm, real jest, one pass as a new user has it and one with real data.
+// .ci/run on small projects of its own: real npm, real jest, a pass as a new user has it, one of slow tests and one with
+// real data.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -12,7 +13,13 @@ function ci(name: string, files: Record<string, string>, data: boolean, other: R
   const root = at(name, 'project');
   fs.mkdirSync(path.join(root, '.ci'), { recursive: true });
   fs.copyFileSync('.ci/run', path.join(root, '.ci/run'));
-  const scripts = { test: jest, 'test:data': `${jest} "\\.data\\.test\\.js$"`, docs: 'true', 'check:package': 'true' };
+  const scripts = {
+    test: `${jest} --testPathIgnorePatterns "\\.slow\\.test\\.js$"`,
+    'test:slow': `${jest} --passWithNoTests "\\.slow\\.test\\.js$"`,
+    'test:data': `${jest} "\\.data\\.test\\.js$"`,
+    docs: 'true',
+    'check:package': 'true',
+  };
   const project = {
     name: 'tried',
     version: '1.0.0',
@@ -37,6 +44,13 @@ test('with data: what the first pass skipped and the second ran counts once', ()
   expect(ci('whole', { 'a.test.js': plain, 'b.data.test.js': withData }, true)).toEqual({
     status: 0,
     last: '4 passed, 0 failed, 2 skipped',
+  });
+});
+test('slow tests count once, and one that fails turns it red', () => {
+  const slow = "test('slow', () => {}); test('slow and broken', () => { throw new Error('broken'); });";
+  expect(ci('slow', { 'a.test.js': plain, 'c.slow.test.js': slow }, false)).toEqual({
+    status: 1,
+    last: '3 passed, 1 failed, 1 skipped',
   });
 });
 test('a test that fails only where there is no data turns it red, though data is there', () => {

@@ -1,5 +1,5 @@
 // Compiles every native/cuda/*.cu for the cards it is meant for; needs nvcc, but no card and no
-// CUDA libtorch. What the kernels compute is tested in kernels.test.ts.
+// CUDA libtorch. What the kernels compute is tested in kernels.slow.test.ts.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
