@@ -42,7 +42,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   usage: 'the command line asks for something that does not exist or does not fit',
   environment: 'the machine lacks something: libtorch, the built addon, a device, a network that answers',
   data: 'images, folders, splits or checkpoints that cannot be used',
-  diverged: 'the loss stopped being finite',
+  diverged: 'the loss exploded or stopped being finite',
   parity: 'an export computes something else than its checkpoint; nothing was written',
   memory: 'out of memory',
   sighup: 'stopped by SIGHUP, the terminal was closed',
@@ -105,7 +105,7 @@ export class QueueFullError extends Mnv2Error {
   }
 }
 
-/** Training produced a loss that is not finite. */
+/** Training produced a loss that is not finite, or far beyond what guessing gets. */
 export class DivergedError extends Mnv2Error {
   constructor(message: string) {
     super(message, 'DIVERGED', EXIT.diverged);

@@ -25,8 +25,11 @@ import { learningRates, shuffled } from './schedule.js';
 import { epochsOf, stageAfter, type Stage } from './stages.js';
 import { STATE, writeState, type SavedState } from './state-file.js';
 import { TrainingState, type Snapshot } from './state.js';
-import { judgedEpoch, taskOfData, unlearned } from './task.js';
+import { guessingLoss, judgedEpoch, taskOfData, unlearned } from './task.js';
 import type { Terms } from './terms.js';
+
+/** So many times the loss of guessing, over a whole epoch, is no training any more. */
+const EXPLODED = 100;
 
 export interface JobContext {
   recipe: Recipe;
@@ -106,7 +109,7 @@ export class Job {
 
   /**
    * Trains on every training image once; undefined when stopped on the way. Out of time, an epoch ends where it is.
-   * @throws DivergedError when the loss of a step is not finite; UsageError when there was no time for a step
+   * @throws DivergedError when the loss of a step is not finite, or the epoch's loss exploded; UsageError when there was no time for a step
    */
   async train(epoch: number): Promise<Phase | undefined> {
     const { recipe, prepared } = this.context;
@@ -133,7 +136,10 @@ export class Job {
           `${await this.#wentFirst(epoch, order, result.diverged)}. Try a lower --lr (it was ${recipe.lr})`,
       );
     }
-    if (!result.stopped) return result.phase;
+    if (!result.stopped) {
+      this.#refuseExploded(epoch, result.phase.loss);
+      return result.phase;
+    }
     if (!time.signal?.aborted || this.context.stop.aborted) return undefined;
     if (result.sums.steps > 0) return result.phase;
     if (this.state.epoch > 0) return undefined; // it ends with the epoch before
@@ -281,6 +287,17 @@ export class Job {
     // A timer may fire a millisecond early.
     const after = Math.min(Math.max(left, 0) + 2, 2 ** 31 - 1);
     return { signal: control.signal, timer: setTimeout(() => control.abort(), after) };
+  }
+
+  /** Nothing is learned any more far beyond what guessing gets, though every number is finite. */
+  #refuseExploded(epoch: number, loss: number): void {
+    const { data, recipe } = this.context;
+    const guessing = guessingLoss(taskOfData(data), data.classes.length);
+    if (loss <= EXPLODED * guessing) return;
+    throw new DivergedError(
+      `the loss exploded: ${loss.toPrecision(3)} over epoch ${epoch}, where guessing gets ${guessing.toPrecision(3)}. ` +
+        `Try a lower --lr (it was ${recipe.lr})`,
+    );
   }
 
   /** `; the output of 'features.3' was the first that was not finite`, where that can be told. */

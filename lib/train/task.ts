@@ -86,6 +86,11 @@ export function learnedFrom(data: Dataset, train: Int32Array): LearnedTask {
     : task;
 }
 
+/** The loss of guessing: of even probabilities, or of the numbers' mean. */
+export function guessingLoss(task: Task, classes: number): number {
+  return { multiclass: Math.log(classes), multilabel: Math.LN2, regression: 1 }[task];
+}
+
 /** What each class weighs in the loss, by the images that are trained on. */
 export function weightsOf(weights: ClassWeights, train: Int32Array, data: Dataset): Float32Array {
   const k = data.classes.length;

@@ -19,7 +19,7 @@ import { readState, type SavedState } from './state-file.js';
  * done, its signal aborts, the loss diverges, something throws, the iteration is left — with `out` its best and last
  * weights are on disk.
  * @throws UsageError for options that do not fit, before any work; DataError for unusable images or weights;
- * DivergedError when the loss stops being finite
+ * DivergedError when the loss explodes or stops being finite
  * @example
  * import { MobileNetV2, syntheticScenes, Trainer } from 'mnv2-torch';
  * const data = await syntheticScenes({ size: 32, perClass: 4 });

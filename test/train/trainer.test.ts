@@ -327,6 +327,19 @@ describe('every way out leaves best and last on disk', () => {
       if (dtype === 'float32') expect((d as Float32Array).every((v) => Number.isFinite(v))).toBe(true);
     }
   });
+  test('exploded after a good epoch, every number finite: it ends, and the good epoch is kept', async () => {
+    const out = at('exploded-finite');
+    // A linear head never overflows: its loss grows with the rate.
+    const schedule = { kind: 'step', every: 1, factor: 1e7 } as const;
+    const head: TrainerOptions = { freeze: 'features', optimizer: 'sgd', lr: 1e-3, schedule, out };
+    const fit = trainer({ epochs: 5, ...head }, small()).fit();
+    const error = await fit.catch((e: unknown) => e as Error);
+    expect(error).toBeInstanceOf(DivergedError);
+    expect((error as Error).message).toMatch(
+      /^the loss exploded: \S+ over epoch 2, where guessing gets 3\.04\. Try a lower --lr .*best checkpoint so far is/,
+    );
+    expect((await loadCheckpoint(path.join(out, 'best.safetensors'))).metadata).toMatchObject({ epoch: '1' });
+  });
   test('diverged at once: the message names no file', async () => {
     const out = at('exploded');
     const error = await trainer({ optimizer: 'sgd', lr: 1e30, out }, small())
