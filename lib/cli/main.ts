@@ -23,6 +23,7 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   predict: () => import('./predict.js'),
   embed: () => import('./embed.js'),
   similar: () => import('./similar.js'),
+  inspect: () => import('./inspect.js'),
   export: () => import('./export.js'),
   import: () => import('./import.js'),
   weights: () => import('./weights.js'),

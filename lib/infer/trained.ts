@@ -49,7 +49,7 @@ export async function onEngine(trained: Trained, options: EngineOptions): Promis
 }
 
 /** A model whose first values are zeros: to draw millions that are overwritten at once takes longer than a prediction. */
-const unset = (model: Module): WeightSource => ({
+export const unset = (model: Module): WeightSource => ({
   state: () =>
     [...model.namedParameters()].map(([name, { shape, dtype }]) => {
       const count = shape.reduce((a, b) => a * b, 1);

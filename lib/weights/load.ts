@@ -83,7 +83,7 @@ export function firstNotFinite(values: Float32Array): number {
 }
 
 /** Refuses numbers no training ends with: every answer of such a model would be NaN. */
-function checkNumbers({ name, data, dtype }: NamedData, source: string): void {
+export function checkNumbers({ name, data, dtype }: NamedData, source: string): void {
   if (!FLOATS.includes(dtype)) return;
   // As float32, which is what weights are: a double may be out of its range.
   const values = data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);

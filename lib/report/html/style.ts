@@ -89,6 +89,8 @@ img { display: block; border-radius: 4px; background: var(--faint); } .thumbs im
 .calibration { display: grid; grid-template-columns: minmax(0, 340px) minmax(0, 1fr); gap: 20px 36px; align-items: start; }
 .details { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px 48px; align-items: start; }
 .pairs { width: 100%; table-layout: fixed; } .pairs caption { text-align: left; font-weight: 600; font-size: 14px; padding-bottom: 4px; } .pairs th { width: 42%; color: var(--soft); font-weight: 400; } .pairs th, .pairs td { padding: 4px 10px 4px 0; border-top: 1px solid var(--rule); vertical-align: top; overflow-wrap: anywhere; } .mono { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 12.5px; }
+.layer { margin: 16px 0 0; } .layer b { color: var(--ink); font-weight: 600; margin-right: 8px; } .kernels { display: block; width: 100%; min-width: 720px; height: auto; margin-top: 4px; background: var(--card); } .kernels image { image-rendering: pixelated; }
+.kernels rect { fill: none; stroke: var(--bad); stroke-width: 0.6; } .kernels .empty { fill: rgb(var(--bad-fill) / 0.45); } .kernels .silent { stroke-dasharray: 1 0.7; }
 footer { padding-top: 40px; padding-bottom: 36px; }
 @media (max-width: 640px) {
   header, main, footer { padding-left: 16px; padding-right: 16px; } header { padding-top: 22px; } section { margin-top: 32px; } h1 { font-size: 22px; }
