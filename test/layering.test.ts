@@ -20,7 +20,7 @@ const LIB = [
     'data',
     'infer',
   ],
-  ...['export', 'inspect', 'audit', 'train', 'report', 'bench', 'cli', 'index'],
+  ...['export', 'inspect', 'audit', 'train', 'quant', 'report', 'bench', 'cli', 'index'],
 ];
 const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'export', 'napi'];
 

@@ -25,6 +25,7 @@ const COMMANDS: Record<string, () => Promise<{ command: unknown }>> = {
   similar: () => import('./similar.js'),
   inspect: () => import('./inspect.js'),
   export: () => import('./export.js'),
+  quantize: () => import('./quantize.js'),
   import: () => import('./import.js'),
   weights: () => import('./weights.js'),
   summary: () => import('./summary.js'),

@@ -11,7 +11,7 @@ import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { encodeOnnx, ONNX_TYPE } from '../weights/formats/onnx-proto.js';
 import type { LearnedTask } from '../weights/task.js';
 import { exportMetadata } from './export-metadata.js';
-import { core, fold, foldable } from './fold.js';
+import { core, fold, foldable } from '../graph/fold.js';
 import { GraphBuilder, type FloatType } from './onnx-graph.js';
 import { IR_VERSION, OPSETS, readImages, valueInfo, type Port, type Takes } from './onnx-images.js';
 import { LOWERINGS } from './onnx-ops.js';

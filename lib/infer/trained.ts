@@ -3,10 +3,9 @@
 import { UsageError } from '../errors.js';
 import { Engine, type EngineOptions } from '../engine/engine.js';
 import { Weights, type WeightSource } from '../engine/weights.js';
-import type { MobileNet } from '../models/classifier-network.js';
 import { createModel } from '../models/registry.js';
 import type { Module } from '../nn/module.js';
-import { builtInArch, type Checkpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
+import { asStored, builtInArch, type Checkpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { loadWeights } from '../weights/load.js';
 import type { Preprocess } from '../weights/preprocess.js';
 import type { LearnedTask } from '../weights/task.js';
@@ -53,7 +52,7 @@ export const unset = (model: Module): WeightSource => ({
   state: () =>
     [...model.namedParameters()].map(([name, { shape, dtype }]) => {
       const count = shape.reduce((a, b) => a * b, 1);
-      const data = dtype === 'int64' ? new BigInt64Array(count) : new Float32Array(count);
+      const data = new { float32: Float32Array, int64: BigInt64Array, int8: Int8Array }[dtype](count);
       return { name, data, shape: [...shape], dtype };
     }),
 });
@@ -65,12 +64,12 @@ export const unset = (model: Module): WeightSource => ({
 export async function backboneOnEngine(
   checkpoint: Checkpoint,
   options: EngineOptions,
-): Promise<{ model: MobileNet; weights: Weights; preprocess: Preprocess }> {
+): Promise<{ model: Module; weights: Weights; preprocess: Preprocess }> {
   const { file, preprocess, tensors, partial = false } = checkpoint;
   const arch = builtInArch(checkpoint);
   if (!arch || !preprocess)
     throw new UsageError(`${file}: expected weights whose metadata names 'arch' and 'preprocess', got none`);
-  const model = createModel(arch, checkpoint.options);
+  const model = asStored(createModel(arch, checkpoint.options), checkpoint, preprocess);
   const engine = new Engine(options);
   try {
     const weights = await Weights.init(model, { engine });

@@ -2,7 +2,7 @@
 // Sound, not tight: no image can leave the bounds, none may come near them. An op it does not know is unbounded.
 import { topological } from '../graph/order.js';
 import type { Tensor } from '../graph/tensor.js';
-import { core } from '../export/fold.js';
+import { core } from '../graph/fold.js';
 import type { Values } from './layers.js';
 
 /** By channel: of [N, C, ...] the second dimension, of a constant or parameter all of its numbers. */

@@ -1,5 +1,5 @@
 // The convolutions of a recorded graph: their weights, the BatchNorm and the activation behind each, and their numbers.
-import { core, foldable } from '../export/fold.js';
+import { core, foldable } from '../graph/fold.js';
 import { topological } from '../graph/order.js';
 import type { Tensor } from '../graph/tensor.js';
 import type { TensorData } from '../native/wire.js';

@@ -30,7 +30,7 @@ export class Parameter {
     readonly shape: readonly number[],
     readonly init: Initializer,
     readonly kind: ParameterKind = 'parameter',
-    readonly dtype: 'float32' | 'int64' = 'float32',
+    readonly dtype: 'float32' | 'int64' | 'int8' = 'float32',
   ) {
     this.requiresGrad = kind === 'parameter';
   }
@@ -156,7 +156,12 @@ export abstract class Module implements WeightSource {
     for (const [name, p] of this.namedParameters()) {
       const stream = new Random(seed, name);
       const values = p.init(p.shape, () => stream.next());
-      const data = p.dtype === 'int64' ? BigInt64Array.from(values, (v) => BigInt(v)) : values;
+      const data =
+        p.dtype === 'int64'
+          ? BigInt64Array.from(values, (v) => BigInt(v))
+          : p.dtype === 'int8'
+            ? Int8Array.from(values)
+            : values;
       yield { name, data, shape: [...p.shape], dtype: p.dtype };
     }
   }

@@ -15,6 +15,7 @@ import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
 import type { Checkpoint } from '../weights/checkpoint.js';
 import { loadWeights, matchWeights } from '../weights/load.js';
+import { quantisedFrom } from '../weights/quantised.js';
 import type { LearnedTask } from '../weights/task.js';
 import { checkClassWeights } from './balance.js';
 import { firstNotFinite } from './diagnosis.js';
@@ -101,7 +102,13 @@ export async function firstWeights(
 }
 
 /** Refuses a checkpoint that is not the model's, by names and shapes. */
-function fitting(model: Module, { file, tensors, partial = false }: Checkpoint): void {
+function fitting(model: Module, { file, tensors, metadata, partial = false }: Checkpoint): void {
+  const made = quantisedFrom(metadata);
+  if (made !== undefined)
+    throw new DataError(
+      `${file} holds an int8 network, which cannot be trained: expected float weights, such as ${made}`,
+      [file],
+    );
   const source = `the weights in ${file}`;
   const { unexpected } = matchWeights(model, tensors, { source, allowPartial: partial }).report;
   if (unexpected.length > 0 && !partial)

@@ -18,6 +18,7 @@ import { pullWeights, type PulledWeights } from './pull.js';
 import type { OnnxFile } from './formats/onnx.js';
 import { readWeightFile } from './formats/read.js';
 import type { WeightFile } from './formats/weight-file.js';
+import { quantisedForm, quantisedNetwork } from './quantised.js';
 import { MULTICLASS, taskFromMetadata, taskToMetadata, type LearnedTask } from './task.js';
 import { writeSafetensors } from './formats/safetensors.js';
 
@@ -203,9 +204,10 @@ export function completeCheckpoint(checkpoint: Checkpoint, options: { model?: Mo
   if (own !== undefined && !(own instanceof Module))
     throw new UsageError(`model: expected a Module, got ${shown(own)}`);
   const arch = checkpoint.arch ?? own?.constructor.name;
-  const model = own ?? builtInModel(checkpoint);
+  const float = own ?? builtInModel(checkpoint);
   if (arch === undefined) throw missing(file, 'arch', ARCHITECTURES.join(' or '));
   if (!preprocess) throw missing(file, 'preprocess', 'JSON such as {"size":224,"scale":"x/127.5-1"}');
+  const model = asStored(float, checkpoint, preprocess);
   const { unexpected } = matchWeights(model, tensors, { strict: true, source: `the tensors of ${file}` }).report;
   // What an architecture of ours leaves out is known; a network of one's own may be another than the one trained.
   if (own && unexpected.length > 0)
@@ -220,6 +222,18 @@ export function completeCheckpoint(checkpoint: Checkpoint, options: { model?: Mo
   const { task = MULTICLASS } = checkpoint;
   if (task.kind !== 'multiclass') taskFromMetadata(taskToMetadata(task), numClasses, file);
   return { ...checkpoint, arch, preprocess, options: { ...checkpoint.options, numClasses }, classes, task, model };
+}
+
+/** The network whose tensors a checkpoint holds: a float one, or its int8 form. */
+export function asStored(
+  float: Module,
+  { file, tensors, metadata, options }: Checkpoint,
+  { size }: Preprocess,
+): Module {
+  const form = quantisedForm(metadata, file);
+  if (!form) return float;
+  const image = [-1, options.inChannels ?? 3, size, size];
+  return unusable(file, () => quantisedNetwork(float, form, { file, tensors, image }));
 }
 
 const missing = (file: string, key: string, expected: string): DataError =>
@@ -260,7 +274,7 @@ function unusable<T>(file: string, build: () => T): T {
   try {
     return build();
   } catch (error) {
-    if (!(error instanceof Mnv2Error)) throw error;
+    if (!(error instanceof Mnv2Error) || error instanceof DataError) throw error;
     throw new DataError(`${file} describes a network that cannot be built: ${error.message}`, [file], { cause: error });
   }
 }

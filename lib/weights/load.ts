@@ -62,6 +62,8 @@ export function matchWeights(
       else wrong.push(`'${name}': expected ${shapeText(parameter.shape)}, found ${shapeText(found.shape)}`);
     } else if (parameter.dtype === 'float32' && !FLOATS.includes(found.dtype)) {
       wrong.push(`'${name}': expected floating-point numbers, found ${found.dtype}`);
+    } else if (parameter.dtype === 'int8' && found.dtype !== 'int8') {
+      wrong.push(`'${name}': expected int8, found ${found.dtype}`);
     } else {
       entries.push({ name, data: found.data, shape: found.shape, dtype: found.dtype });
       report.loaded.push(name);

@@ -1,7 +1,7 @@
 // BatchNorm in evaluation is a factor and an offset a channel: which of a graph's go into the convolution before them,
 // and what the convolution's numbers are then.
-import { topological } from '../graph/order.js';
-import type { Tensor } from '../graph/tensor.js';
+import { topological } from './order.js';
+import type { Tensor } from './tensor.js';
 import type { TensorData } from '../native/wire.js';
 
 /** The node itself: module marks compute nothing. */
