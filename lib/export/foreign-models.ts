@@ -17,10 +17,10 @@ export interface Target {
   readonly bnEps: number;
 }
 
-/** What a network is built with; the last three where its architecture has them. */
+/** What a network is built with; the last four where its architecture has them. */
 export type Built = Required<MobileNetOptions> &
   Pick<MobileNetV1Options, 'activation'> &
-  Pick<MobileNetV2Options, 'linearBottleneck' | 'invertedResidualSetting'>;
+  Pick<MobileNetV2Options, 'linearBottleneck' | 'residual' | 'invertedResidualSetting'>;
 
 const ANY_FORMAT = 'or export as onnx or torchscript (--format), which take any network';
 
@@ -41,6 +41,8 @@ export function targetOf(library: Library, arch: Arch, options: Built): Target {
     throw new UsageError(`${library} has no ${arch} ${what}: ${use} ${ANY_FORMAT}`);
   };
   if (options.linearBottleneck === false) refuse('with an activation after the bottlenecks', 'train another network,');
+  if (options.residual === false) refuse('without residual connections', 'train another network,');
+  if (arch === 'mobilenet_v2' && options.activation !== 'relu6') refuse('with ReLU', 'train another network,');
   return library === 'timm' ? ofTimm(arch, options, refuse) : ofTorchvision(arch, options, refuse);
 }
 

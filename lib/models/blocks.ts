@@ -124,7 +124,7 @@ export class DepthwiseSeparable extends Sequential {
 /**
  * V2's block (section 3.3, table 1): expand by t with a 1x1 (left out at t = 1), depthwise 3x3, project with a linear
  * 1x1; input added where stride and channels allow. `linearBottleneck: false` puts the activation after the
- * projection too: the ablation of section 6.2.
+ * projection too, `residual: false` adds nothing: the ablations of section 6.2.
  * @example
  * import { InvertedResidual, input } from 'mnv2-torch';
  * const style = { padding: 'symmetric', bnEps: 1e-5, bnMomentum: 0.1, activation: 'relu6' };
@@ -142,6 +142,7 @@ export class InvertedResidual extends Module {
     expandRatio: number,
     style: BlockStyle,
     linearBottleneck = true,
+    residual = true,
   ) {
     super();
     const hidden = Math.round(inChannels * expandRatio);
@@ -153,7 +154,7 @@ export class InvertedResidual extends Module {
       ...project,
       ...(linearBottleneck ? [] : [activation(style)]),
     );
-    this.residual = stride === 1 && inChannels === outChannels;
+    this.residual = residual && stride === 1 && inChannels === outChannels;
   }
   forward(x: Tensor): Tensor {
     const y = this.conv.call(x);

@@ -11,14 +11,18 @@ import {
   type MobileNetOptions,
 } from './classifier-network.js';
 import { timmBlocks, type LayerNames } from './layer-names.js';
-import { flag, json, resolveOptions } from './options.js';
+import { choice, flag, json, resolveOptions } from './options.js';
 
 /** One line of table 2: expansion t, channels c, repeats n, stride s of the first. */
 export type InvertedResidualSetting = readonly (readonly [t: number, c: number, n: number, s: number])[];
 
 export interface MobileNetV2Options extends MobileNetOptions {
-  /** false puts ReLU6 after the projection too: the paper's ablation (section 6.2) */
+  /** the paper's ReLU6 (default), or ReLU */
+  activation?: 'relu' | 'relu6';
+  /** false puts the activation after the projection too: the paper's ablation (section 6.2) */
   linearBottleneck?: boolean;
+  /** false adds no block's input to its output: the paper's ablation (section 6.2) */
+  residual?: boolean;
   /** rows [t, c, n, s]; up to 1000 blocks of at most 8192 channels, expanded up to 64 times (default: table 2) */
   invertedResidualSetting?: InvertedResidualSetting;
 }
@@ -51,7 +55,9 @@ export const mobilenetV2: Architecture<'mobilenet_v2', MobileNetV2Options> = {
   name: 'mobilenet_v2',
   options: {
     ...SHARED_OPTIONS,
+    activation: choice('activation', 'relu6', ['relu', 'relu6']),
     linearBottleneck: flag('linear_bottleneck', true),
+    residual: flag('residual', true),
     invertedResidualSetting: json('inverted_residual_setting', TABLE_2, refuseSetting),
   },
   create: MobileNetV2,
@@ -102,7 +108,12 @@ function layers({ invertedResidualSetting }: Required<MobileNetV2Options>): Laye
  */
 export function MobileNetV2(options: MobileNetV2Options = {}): MobileNet<MobileNetV2Options> {
   const o = resolveOptions(mobilenetV2.options, options);
-  const style: BlockStyle = { padding: o.padding, bnEps: o.bnEps, bnMomentum: o.bnMomentum, activation: 'relu6' };
+  const style: BlockStyle = {
+    padding: o.padding,
+    bnEps: o.bnEps,
+    bnMomentum: o.bnMomentum,
+    activation: o.activation,
+  };
   const width = (c: number): number => makeDivisible(c * o.widthMult, o.roundNearest);
   // The last layer does not shrink below the paper's 1280 (section 6.1).
   const last = makeDivisible(1280 * Math.max(1, o.widthMult), o.roundNearest);
@@ -111,7 +122,9 @@ export function MobileNetV2(options: MobileNetV2Options = {}): MobileNet<MobileN
   const features: Module[] = [new ConvBNReLU6(o.inChannels, channels, 3, 2, style)];
   for (const [t, c, n, s] of o.invertedResidualSetting) {
     for (let i = 0; i < n; i++) {
-      features.push(new InvertedResidual(channels, width(c), i === 0 ? s : 1, t, style, o.linearBottleneck));
+      features.push(
+        new InvertedResidual(channels, width(c), i === 0 ? s : 1, t, style, o.linearBottleneck, o.residual),
+      );
       channels = width(c);
     }
   }

@@ -4,6 +4,7 @@ import { flatten } from '../engine/program.js';
 import type { Tensor } from '../graph/tensor.js';
 import { inHead } from '../models/head.js';
 import { architectureOf } from '../models/registry.js';
+import { DepthwiseConv2d } from '../nn/layers.js';
 import type { Module } from '../nn/module.js';
 import type { Recipe } from './recipe.js';
 import { changing } from './state.js';
@@ -21,12 +22,14 @@ export function learningOf(
   parameters: readonly string[],
   updates: number,
 ): TrainOptions {
-  const { optimizer, decayAll, clip, accumulate, backboneRate, ema } = recipe;
+  const { optimizer, decayAll, spareDepthwise, clip, accumulate, backboneRate, ema } = recipe;
   const described = new Map([...model.namedParameters()]);
   const head = architectureOf(model)?.head;
   const slower = head && backboneRate !== 1 ? parameters.filter((name) => !inHead(head, name)) : [];
   // Scales, shifts and biases: pulling them to zero costs accuracy and regularises nothing (He et al. 2019).
-  const undecayed = decayAll ? [] : parameters.filter((name) => described.get(name)!.shape.length < 2);
+  const vectors = decayAll ? [] : parameters.filter((name) => described.get(name)!.shape.length < 2);
+  const spared = spareDepthwise ? depthwiseKernels(model) : new Set<string>();
+  const undecayed = [...vectors, ...parameters.filter((name) => spared.has(name))];
   return {
     loss: 'loss',
     parameters,
@@ -37,6 +40,12 @@ export function learningOf(
     ...(clip !== undefined && { clip }),
     ...(ema !== undefined && { average: { decay: averageDecay(ema, updates), names: averaged(model, graph) } }),
   };
+}
+
+/** Names of the kernels of depthwise layers. */
+function depthwiseKernels(model: Module): Set<string> {
+  const layers = [...model.modules()].filter(([, module]) => module instanceof DepthwiseConv2d);
+  return new Set(layers.map(([path]) => (path ? `${path}.weight` : 'weight')));
 }
 
 /** Of what a step may change, the floats that are in the graph. */

@@ -57,6 +57,8 @@ export interface Recipe {
   readonly lr: number;
   readonly schedule: Schedule;
   readonly decayAll: boolean;
+  /** undefined: no, as in runs before there was such a setting */
+  readonly spareDepthwise: true | undefined;
   /** undefined: any norm */
   readonly clip: number | undefined;
   readonly accumulate: number;
@@ -226,6 +228,7 @@ export function resolveRecipe(model: Module, size: number, given: TrainerOptions
     lr: options.lr ?? defaultRate(optimizer.kind, training),
     schedule: typeof schedule === 'string' ? namedSchedule(schedule, { epochs, warmUp }) : schedule,
     decayAll: options.decayAll ?? false,
+    spareDepthwise: options.spareDepthwise || undefined,
     clip: options.clip,
     accumulate: options.accumulate ?? 1,
     backboneRate: options.backboneRate ?? 1,

@@ -83,6 +83,8 @@ export const settingsSchema = z.strictObject(
     weightDecay: setting(number({ least: 0 }), "default: the optimizer's own"),
     /** weight decay for norms and biases too, which it leaves alone otherwise */
     decayAll: setting(flag(), 'weight decay for norms and biases too, which it leaves alone otherwise'),
+    /** no weight decay for depthwise kernels, which have few weights (V1, section 3.2) */
+    spareDepthwise: setting(flag(), 'no weight decay for depthwise kernels (MobileNet V1, section 3.2)'),
     /** largest norm of the whole gradient: longer ones are scaled down to it; absent: any */
     clip: setting(number({ above: 0 }), 'largest norm of the whole gradient; longer ones are scaled down to it'),
     /** batches whose gradients make one update (default 1): as one batch of so many times the images, in less memory */

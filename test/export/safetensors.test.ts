@@ -167,6 +167,8 @@ describe('refused, with what to use instead', () => {
       { names: 'timm' },
       /other rows than the paper/,
     ],
+    ['no residuals', { residual: false }, {}, /without residual connections/],
+    ['ReLU', { activation: 'relu' }, {}, /with ReLU: train another network/],
     ['the ablation', { linearBottleneck: false }, {}, /with an activation after the bottlenecks/],
   ])('%s', (_what, network, options, message) => {
     expect(() => toSafetensors(built(network), options)).toThrow(message);

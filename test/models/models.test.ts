@@ -1,6 +1,6 @@
 // The topologies against the papers' numbers and torchvision's names; the summary a user sees.
-import { input } from '../../dist/graph/tensor.js';
-import { MobileNetV1, MobileNetV2, makeDivisible, summarize } from '../../dist/index.js';
+import { input, type Tensor } from '../../dist/graph/tensor.js';
+import { MobileNetV1, MobileNetV2, makeDivisible, summarize, type MobileNet } from '../../dist/index.js';
 import { summaryTable } from '../../dist/report/summary.js';
 
 describe('MobileNet V2', () => {
@@ -55,6 +55,21 @@ describe('MobileNet V2', () => {
     expect(narrow[0]!.shape).toEqual([null, 48, 48, 16]);
     expect(narrow[18]!.shape).toEqual([null, 3, 3, 1280]);
     expect([makeDivisible(32 * 0.35, 8), makeDivisible(24 * 0.5, 8), makeDivisible(33, 8)]).toEqual([16, 16, 32]);
+  });
+  test('V2 with ReLU and without residual connections: the same parameters, other ops', () => {
+    const x = input('x', [-1, 3, 64, 64]);
+    const counts = (m: MobileNet): Record<string, number> => {
+      const seen = new Set<Tensor>();
+      const visit = (t: Tensor): void => void (seen.has(t) || (seen.add(t), t.inputs.forEach(visit)));
+      visit(m.call(x));
+      const of = (op: string): number => [...seen].filter((t) => t.op === op).length;
+      return { add: of('add'), relu: of('relu'), relu6: of('relu6') };
+    };
+    const names = (m: MobileNet): string => [...m.namedParameters()].map(([name]) => name).join();
+    const [plain, other] = [MobileNetV2(), MobileNetV2({ activation: 'relu', residual: false })];
+    expect(counts(plain)).toEqual({ add: 10, relu: 0, relu6: 35 });
+    expect(counts(other)).toEqual({ add: 0, relu: 35, relu6: 0 });
+    expect(names(other)).toBe(names(plain));
   });
   test('options reach the graph: padding, ReLU6 bottlenecks, channels, a table of one’s own', () => {
     const x = input('x', [-1, 1, 64, 64]);

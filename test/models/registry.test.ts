@@ -22,6 +22,7 @@ const UNUSUAL: Record<string, unknown> = {
   inChannels: 4,
   activation: 'relu',
   linearBottleneck: false,
+  residual: false,
   invertedResidualSetting: [
     [2, 16, 2, 2],
     [3, 24, 1, 1],

@@ -129,6 +129,27 @@ test('weight decay leaves norms and biases alone, unless all are to decay', asyn
   expect(size(all.seen[1]!, 'norm.weight')).toBeLessThan(0.8);
 });
 
+test('spareDepthwise: kernels of depthwise layers do not decay, all others do', async () => {
+  const decay: TrainerOptions = {
+    optimizer: 'adamw',
+    lr: 1e-3,
+    weightDecay: 100,
+    epochs: 1,
+    schedule: 'constant',
+    warmUp: 0,
+  };
+  const small = (): Module => MobileNetV2({ numClasses: 21, widthMult: 0.25, dropout: 0 });
+  const [spared, all] = [await trained({ ...decay, spareDepthwise: true }, small()), await trained(decay, small())];
+  const left = ({ seen }: typeof all, name: string): number => {
+    const [before, after] = [seen[0]!, seen[1]!].map((of) => Math.hypot(...of.get(name)!));
+    return after! / before!;
+  };
+  const [depthwise, pointwise] = ['features.2.conv.1.0.weight', 'features.2.conv.2.weight'];
+  expect(left(spared, depthwise)).toBeGreaterThan(0.95);
+  expect(left(all, depthwise)).toBeLessThan(0.8);
+  expect(left(spared, pointwise)).toBeCloseTo(left(all, pointwise), 1);
+});
+
 test('clip and backboneRate reach the weights', async () => {
   const small = (): Module => MobileNetV2({ numClasses: 21, widthMult: 0.25, dropout: 0 });
   const { seen } = await trained({ backboneRate: 0, epochs: 1 }, small());
