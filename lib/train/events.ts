@@ -56,6 +56,8 @@ export interface EpochEvent {
   lr: number;
   train: Phase;
   valid: ValidPhase;
+  /** share of the depthwise kernels that are dead: see the setting of this name; absent where it is not told */
+  deadKernels?: number;
 }
 
 /** What a training says, in order; `done` or `stopped` is the last, unless it throws. */

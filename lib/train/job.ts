@@ -7,9 +7,10 @@ import type { Module } from '../nn/module.js';
 import { checkpointMetadata } from '../weights/checkpoint.js';
 import type { LearnedTask } from '../weights/task.js';
 import type { Fingerprint } from '../data/fingerprint.js';
+import { DeadKernels } from './dead-kernels.js';
 import { enough } from './enough.js';
 import { runPass, type PassResult, type Sums } from './epoch.js';
-import { bestFigures, type EpochEvent, type Phase, type TrainEvent, type ValidPhase } from './events.js';
+import { bestFigures, type Phase, type TrainEvent, type ValidPhase } from './events.js';
 import { BEST, Checkpoints, LAST } from './hooks/checkpoint.js';
 import type { Ending, Hook, Outputs } from './hooks/hook.js';
 import { Log } from './hooks/log.js';
@@ -58,11 +59,13 @@ export class Job {
   readonly state: TrainingState;
   readonly #hooks: Hook[] = [];
   readonly #checkpoints: Checkpoints | undefined;
+  readonly #dead: DeadKernels;
   #stage: Stage;
 
   constructor(private readonly context: JobContext) {
     const { recipe, model, data, weights, prepared, run, saved } = context;
     this.state = new TrainingState(weights, context.changing, recipe.bestBy, context.started);
+    this.#dead = new DeadKernels(model, data.size, recipe.deadKernels ? context.changing : []);
     if (saved) this.state.goOn(saved.position, saved.best);
     this.#stage = stageAfter(this.state.epoch, recipe);
     if (!prepared) return;
@@ -173,8 +176,8 @@ export class Job {
   async ended(epoch: number, train: Phase, valid: { phase: ValidPhase; outputs: Outputs }): Promise<void> {
     const { recipe, emit } = this.context;
     const [lr] = this.#course(epoch).lr;
-    const event: EpochEvent = { event: 'epoch', epoch, epochs: epochsOf(recipe), lr: lr!, train, valid: valid.phase };
-    await this.state.ended(event);
+    const figures = { event: 'epoch', epoch, epochs: epochsOf(recipe), lr: lr!, train, valid: valid.phase } as const;
+    const event = await this.state.ended(figures, (snapshot) => this.#dead.of(this.state, snapshot));
     for (const hook of this.#hooks) await hook.epochEnded?.(this.state, event, valid.outputs);
     emit(event);
   }

@@ -75,6 +75,7 @@ export interface Recipe {
   readonly cutmix: number;
   readonly classWeights: ClassWeights | undefined;
   readonly sampler: 'shuffled' | 'balanced';
+  readonly deadKernels: boolean;
   readonly seed: number;
   readonly device: string;
   readonly threads: number | undefined;
@@ -228,6 +229,7 @@ export function resolveRecipe(model: Module, size: number, given: TrainerOptions
     lr: options.lr ?? defaultRate(optimizer.kind, training),
     schedule: typeof schedule === 'string' ? namedSchedule(schedule, { epochs, warmUp }) : schedule,
     decayAll: options.decayAll ?? false,
+    deadKernels: options.deadKernels ?? true,
     spareDepthwise: options.spareDepthwise || undefined,
     clip: options.clip,
     accumulate: options.accumulate ?? 1,

@@ -123,6 +123,14 @@ export const settingsSchema = z.strictObject(
     labelSmoothing: setting(number({ least: 0, below: 1 }, 'a share'), 'share of the target spread over all classes', {
       default: 0,
     }),
+    /**
+     * tell after each epoch which share of the depthwise kernels is dead: empty, or of a channel that its activation never
+     * opens (default true, where depthwise kernels are trained)
+     */
+    deadKernels: setting(
+      flag(),
+      'tell the share of depthwise kernels that are dead (the default where they are trained)',
+    ),
     /** of the first weights, the order, dropout and augmentation (default 0) */
     seed: setting(
       whole({ least: 0, most: Number.MAX_SAFE_INTEGER }),

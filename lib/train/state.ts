@@ -127,14 +127,19 @@ export class TrainingState {
     return names.map((name) => [name, values.get(`ema.${name}`)!]);
   }
 
-  /** Counts an epoch that ended; its weights are the best so far where no earlier ones are as good. */
-  async ended(event: EpochEvent): Promise<void> {
-    this.epoch = event.epoch;
+  /**
+   * Counts an epoch that ended; its weights are the best so far where no earlier ones are as good.
+   * @param told of its weights, what else is to be known of the epoch
+   */
+  async ended(epoch: EpochEvent, told: (snapshot: Snapshot) => Promise<Partial<EpochEvent>>): Promise<EpochEvent> {
+    this.epoch = epoch.epoch;
     this.pass = undefined;
-    this.history.push(event);
     const snapshot = await this.keep();
+    const event = { ...epoch, ...(snapshot && (await told(snapshot))) };
+    this.history.push(event);
     const { seconds: _, steps: _steps, imagesPerSecond: _rate, ...valid } = event.valid;
     if (snapshot && (!this.best || isBetter(this.bestBy, valid, this.best))) this.best = { ...snapshot, ...valid };
+    return event;
   }
 
   /** Where it is, without the tensors. */

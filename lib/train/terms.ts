@@ -21,7 +21,9 @@ export interface Terms {
 }
 
 /** Settings that change no number: where files go and when, how work is done, where things came from. */
-const FREE = new Set(['saveEvery', 'cudaGraph', 'device', 'threads', 'about', 'weights', 'patience', 'timeBudget']);
+const FREE = new Set([
+  ...['saveEvery', 'cudaGraph', 'device', 'threads', 'about', 'weights', 'patience', 'timeBudget', 'deadKernels'],
+]);
 
 export function termsOf(recipe: Recipe, model: Module, data: Dataset, engine: Engine): Terms {
   const { classes } = data;

@@ -150,6 +150,6 @@ requireBrowser('in a browser', (browser: () => Browser) => {
   test('without scripts the figures are there', () =>
     opened({ javaScriptEnabled: false }, async (page) => {
       expect(await page.locator('table.classes tbody tr').count()).toBe(CLASSES.length);
-      expect(await page.locator('.chart svg').count()).toBe(4);
+      expect(await page.locator('.chart svg').count()).toBe(5);
     }));
 });

@@ -125,6 +125,7 @@ test('the first record names the format; scalars are the epochs’ figures, step
       ['accuracy/valid', e.valid.accuracy],
       ['macro F1/valid', e.valid.macroF1],
       ['learning rate', e.lr],
+      ['dead kernels', e.deadKernels!],
     ];
     for (const [tag, value] of expected) {
       const found = read.filter((r) => r.tag === tag && r.step === e.epoch);

@@ -69,6 +69,8 @@ export function curvesSection({ training, task }: Report): Markup | undefined {
   // Of several classes the F1 tells the same as the accuracy.
   const drawn = task === 'multiclass' ? measures.slice(0, 1) : measures;
   const shared = { first: history[0]!.epoch, mark: training.best };
+  const known = history.flatMap(({ deadKernels }) => deadKernels ?? []);
+  const dead = known.length === history.length && known;
   return html`<section id="curves" aria-labelledby="curves-title">
     <h2 id="curves-title">Training</h2>
     <div class="charts">
@@ -88,6 +90,16 @@ export function curvesSection({ training, task }: Report): Markup | undefined {
         lines: [{ name: 'learning rate', tone: 'plain', values: history.map((e) => e.lr) }],
         format: number,
       })}
+      ${
+        dead &&
+        lineChart({
+          ...shared,
+          title: 'Dead depthwise kernels',
+          lines: [{ name: 'dead depthwise kernels', tone: 'plain', values: dead }],
+          format: (v) => percent(v, 2),
+          shares: true,
+        })
+      }
     </div>
     <details>
       <summary>Every epoch as a table</summary>
@@ -104,6 +116,7 @@ export function curvesSection({ training, task }: Report): Markup | undefined {
                 ...measures.flatMap((m) => (m.running ? [`Training ${m.name}`] : [])),
                 'Validation loss',
                 ...measures.map((m) => (m.running ? `Validation ${m.name}` : capital(m.name))),
+                ...(dead ? ['Dead kernels'] : []),
                 ...['Learning rate', 'Images a second'],
               ].map((h) => html`<th scope="col">${h}</th>`)}
             </tr>
@@ -117,6 +130,7 @@ export function curvesSection({ training, task }: Report): Markup | undefined {
                   ${measures.map((m) => m.running && html`<td>${told(m, (e.train as ValidPhase)[m.key]!)}</td>`)}
                   <td>${e.valid.loss.toFixed(4)}</td>
                   ${measures.map((m) => html`<td>${told(m, e.valid[m.key]!)}</td>`)}
+                  ${dead && html`<td>${percent(e.deadKernels!, 2)}</td>`}
                   <td>${number(e.lr)}</td>
                   <td>${count(Math.round(e.train.imagesPerSecond))}</td>
                 </tr>`,

@@ -78,7 +78,7 @@ class TensorBoard implements Hook {
 
   async epochEnded(state: TrainingState, epoch: EpochEvent, outputs: Outputs): Promise<void> {
     this.#answers!.hear(state, epoch, outputs);
-    const { train, valid, lr } = epoch;
+    const { train, valid, lr, deadKernels } = epoch;
     const scalars: Record<string, number> = {
       'loss/train': train.loss,
       'loss/valid': valid.loss,
@@ -89,6 +89,7 @@ class TensorBoard implements Hook {
         ]),
       ),
       'learning rate': lr,
+      ...(deadKernels !== undefined && { 'dead kernels': deadKernels }),
       'images per second/train': train.imagesPerSecond,
     };
     const values = Object.entries(scalars).map(([tag, scalar]) => ({ tag, scalar }));
