@@ -27,6 +27,7 @@ const options = {
   noFold: flag({ describe: 'onnx: keep BatchNorm beside the convolutions' }),
   raw: flag({ describe: 'onnx, torchscript: scaled pixels [N, 3, size, size] to logits, no preprocessing inside' }),
   resize: flag({ describe: 'onnx: images of any size, resized inside within one level of what predict makes of them' }),
+  reduceRange: flag({ describe: 'onnx, of int8 checkpoints: weights of seven bits, for processors without VNNI' }),
   names: choice(LIBRARIES, { describe: 'safetensors: whose model is to load it (default torchvision)' }),
 };
 type Given = Values<typeof options>;
@@ -44,13 +45,14 @@ const onImages = (images: string | undefined): ExportOptions => (images === unde
 const FORMATS: Record<Given['format'], ExportFormat> = {
   onnx: {
     extension: () => '.onnx',
-    options: ['noFold', 'raw', 'resize'],
+    options: ['noFold', 'raw', 'resize', 'reduceRange'],
     dtypes: ['fp32', 'fp16'],
-    write: (checkpoint, file, { noFold, raw, resize, dtype, images }) =>
+    write: (checkpoint, file, { noFold, raw, resize, reduceRange, dtype, images }) =>
       exportOnnx(checkpoint, file, {
         fold: !noFold,
         raw,
         resize,
+        reduceRange,
         dtype: dtype as 'fp32' | 'fp16',
         ...onImages(images),
       }),

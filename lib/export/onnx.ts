@@ -9,6 +9,7 @@ import { native } from '../native/load.js';
 import type { TensorData } from '../native/wire.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { encodeOnnx, ONNX_TYPE } from '../weights/formats/onnx-proto.js';
+import { quantisedForm } from '../weights/quantised.js';
 import type { LearnedTask } from '../weights/task.js';
 import { exportMetadata } from './export-metadata.js';
 import { core, fold, foldable } from '../graph/fold.js';
@@ -31,6 +32,11 @@ export interface OnnxOptions {
   resize?: boolean;
   /** 'fp16': weights and arithmetic in half precision; inputs and outputs stay as they are (default 'fp32') */
   dtype?: FloatType;
+  /**
+   * int8 checkpoints: weights of seven bits, for processors without VNNI, where sums of two products of eight bits saturate
+   * (default false)
+   */
+  reduceRange?: boolean;
 }
 
 /** What the options ask of the input. */
@@ -51,6 +57,9 @@ function answer(graph: GraphBuilder, outputs: string, task: LearnedTask, name: s
 export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}): Uint8Array {
   const { preprocess, model, classes } = checkpoint;
   const takes = takesOf(options);
+  const quantised = quantisedForm(checkpoint.metadata, checkpoint.file) !== undefined;
+  if (quantised && options.dtype === 'fp16')
+    throw new UsageError(`${checkpoint.file} is int8, and stays so: expected no other dtype, got fp16`);
   const graph = new GraphBuilder(options.dtype ?? 'fp32');
   const { size } = preprocess;
   const image = input('image', [-1, 3, size, size]);
@@ -68,7 +77,8 @@ export function toOnnx(checkpoint: CompleteCheckpoint, options: OnnxOptions = {}
   const metadata = {
     ...exportMetadata(checkpoint),
     exported_dtype: options.dtype ?? 'fp32',
-    batch_norm: options.fold === false ? 'kept' : 'folded',
+    batch_norm: options.fold === false && !quantised ? 'kept' : 'folded',
+    ...(options.reduceRange && { reduced_range: 'true' }),
   };
   return encodeOnnx({
     irVersion: IR_VERSION,
@@ -114,6 +124,11 @@ function lowered(
       throw new UsageError(`the network reads an input '${String(t.attrs['name'])}' besides its images`);
     if (!isOp(t.op)) throw new UsageError(`a graph with a ${t.op} cannot be exported`);
     const conv = folded.get(t);
+    const products = productsOf(t);
+    if (products) {
+      const bias = wholeBias(t, products, valueOf, graph);
+      return LOWERINGS[t.op](t, [...t.inputs.slice(0, 2).map(nameOf), bias], graph);
+    }
     if (!conv) return LOWERINGS[t.op](t, t.inputs.map(nameOf), graph);
     const { weight, bias } = fold(conv, t, valueOf);
     graph.path = conv.path;
@@ -126,6 +141,43 @@ function lowered(
     return LOWERINGS[conv.op as 'conv2d' | 'depthwiseConv2d'](conv, inputs, graph);
   };
   // In order: inputs first, so that no node is written from within another's, however deep the network is.
+  for (const t of topological([output])) {
+    const bias = productsOf(t) && core(t.inputs[2]!);
+    if (bias) inside.add(bias);
+  }
   for (const t of topological([output])) if (t.op !== 'module' && !inside.has(t)) nameOf(t);
   return nameOf(output);
+}
+
+/** The scales of a layer of whole numbers: of its input and of its weight; undefined for any other node, or without a bias. */
+function productsOf(t: Tensor): { input: Tensor; weight: Tensor } | undefined {
+  if (t.op !== 'conv2d' && t.op !== 'depthwiseConv2d' && t.op !== 'linear') return undefined;
+  const [x, weight, bias] = t.inputs.map(core) as [Tensor, Tensor, Tensor?];
+  if (x.op !== 'fakeQuantize' || weight.op !== 'dequantize' || bias?.op !== 'parameter') return undefined;
+  return { input: x.inputs[1]!, weight: weight.inputs[1]! };
+}
+
+/** A bias in the unit of the products it is added to, which is how runtimes add it: int32, dequantised. */
+function wholeBias(
+  layer: Tensor,
+  { input: from, weight }: { input: Tensor; weight: Tensor },
+  valueOf: (parameter: Tensor) => TensorData,
+  graph: GraphBuilder,
+): string {
+  const bias = core(layer.inputs[2]!);
+  const [name, values] = [bias.attrs['name'] as string, valueOf(bias).data as Float32Array];
+  const [sx, sw] = [valueOf(from).data as Float32Array, valueOf(weight).data as Float32Array];
+  const scales = sw.map((s) => s * sx[0]!);
+  const whole = Int32Array.from(values, (b, c) => {
+    const q = Math.round(b / scales[scales.length === 1 ? 0 : c]!);
+    return Math.min(Math.max(q, -(2 ** 31)), 2 ** 31 - 1);
+  });
+  const q = graph.initializer(name, { data: whole, shape: [whole.length], dtype: 'int32' });
+  const one = scales.length === 1;
+  const scale = graph.initializer(`${name}_scale`, {
+    data: scales,
+    shape: one ? [] : [scales.length],
+    dtype: 'float32',
+  });
+  return graph.node('DequantizeLinear', [q, scale], one ? {} : { axis: 0 });
 }

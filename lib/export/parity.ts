@@ -1,6 +1,7 @@
 // Whether an export computes what its checkpoint does: both answer the same pictures. Knows no format.
 import { ParityError } from '../errors.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { quantisedForm } from '../weights/quantised.js';
 import type { LearnedTask } from '../weights/task.js';
 import { Reference, type Compared } from './reference.js';
 import type { Sample, Samples } from './samples.js';
@@ -58,11 +59,18 @@ export interface Demand {
  * layers adds their errors up: of a MobileNetV2 trained on 21 classes fp16 moves probabilities by up to 0.03 and logits by
  * one in a hundred of the largest, bf16 logits by fifteen.
  */
-export const DEMANDS: Readonly<Record<'fp32' | 'fp16' | 'bf16', Demand>> = {
+export const DEMANDS: Readonly<Record<'fp32' | 'fp16' | 'bf16' | 'int8', Demand>> = {
   fp32: { tolerance: { probabilities: 1e-4, logits: 1e-4, numbers: 1e-4 }, top1: 1, tie: 1e-5 },
   fp16: { tolerance: { probabilities: 0.1, logits: 0.05, numbers: 0.05 }, top1: 0.99, tie: 1e-2 },
+  // Integer arithmetic rounds some values to the neighbouring step, and what follows from it to further ones: eight steps
+  // of the 127 that the largest logit has.
+  int8: { tolerance: { probabilities: 0.1, logits: 8 / 127, numbers: 8 / 127 }, top1: 0.98, tie: 0.1 },
   bf16: { tolerance: { probabilities: 0.5, logits: 0.3, numbers: 0.3 }, top1: 0.95, tie: 5e-2 },
 };
+
+/** What an export of a checkpoint has to hold, in a type of float or in the int8 it has. */
+export const demandFor = ({ metadata, file }: CompleteCheckpoint, dtype: 'fp32' | 'fp16' | 'bf16' = 'fp32'): Demand =>
+  DEMANDS[quantisedForm(metadata, file) ? 'int8' : dtype];
 
 /** Levels of 255 that pictures resized by the export may be from ours. */
 const MOST_LEVELS = 1;

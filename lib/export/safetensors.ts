@@ -6,6 +6,7 @@ import { optionsToMetadata } from '../models/options.js';
 import { architectureOf } from '../models/registry.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { encodeSafetensors, type FloatFormat } from '../weights/formats/safetensors.js';
+import { quantisedForm } from '../weights/quantised.js';
 import { exportMetadata } from './export-metadata.js';
 import { targetOf, type Built, type Library, type Target } from './foreign-models.js';
 
@@ -31,6 +32,10 @@ export interface ForeignState {
 export function toSafetensors(checkpoint: CompleteCheckpoint, options: SafetensorsOptions = {}): ForeignState {
   const { names = 'torchvision', dtype = 'fp32' } = options;
   const { model, arch, file } = checkpoint;
+  if (quantisedForm(checkpoint.metadata, file))
+    throw new UsageError(
+      `${file} is int8, which ${names} has no such network for: export it as onnx, or its float checkpoint`,
+    );
   const architecture = architectureOf(model);
   if (!architecture)
     throw new UsageError(

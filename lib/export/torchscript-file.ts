@@ -3,7 +3,7 @@ import { tensorData } from '../graph/tensor.js';
 import { native } from '../native/load.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { joined, scaled } from './feeds.js';
-import { DEMANDS, type Parity, type Runner } from './parity.js';
+import { demandFor, type Parity, type Runner } from './parity.js';
 import { givenBy } from './reference.js';
 import { ScriptModule } from './script-module.js';
 import { toTorchScript, type TorchScriptOptions } from './torchscript.js';
@@ -38,7 +38,7 @@ export async function exportTorchScript(
 ): Promise<Parity> {
   return writeTried(checkpoint, file, options, async () => {
     const bytes = await toTorchScript(checkpoint, options);
-    return { bytes, runner: torchScriptRunner(bytes, checkpoint, options.raw ?? false), demand: DEMANDS.fp32 };
+    return { bytes, runner: torchScriptRunner(bytes, checkpoint, options.raw ?? false), demand: demandFor(checkpoint) };
   });
 }
 

@@ -90,6 +90,8 @@ export function sitesOf(output: Tensor): Sites {
 
 /** What stands in the places. */
 export interface Stand {
+  /** in place of what the network was recorded on; default: that */
+  image?: Tensor;
   weight(layer: Layer): Tensor;
   /** asked only of layers that have one */
   bias(layer: Layer): Tensor;
@@ -107,7 +109,7 @@ export function standingIn(sites: Sites, stand: Stand): Tensor {
   const folded = new Set([...layers.values()].flatMap(({ norm }) => norm ?? []));
   return rebuilt(output, (t, inputs) => {
     const layer = layers.get(t);
-    let made = remade(t, inputs);
+    let made = t.op === 'input' ? (stand.image ?? t) : remade(t, inputs);
     if (layer) {
       const numbers = [stand.weight(layer), ...(layer.bias === undefined ? [] : [stand.bias(layer)])];
       made = remade(t, [inputs[0]!, ...numbers]);

@@ -64,7 +64,9 @@ export class QuantisedNetwork extends Module {
   forward(x: Tensor): Tensor {
     const tensor = (name: string): Tensor => this.#parameters.get(name)!.tensor;
     const axis = this.form.perChannel ? { axis: 0 } : {};
-    return standingIn(sitesOf(recorded(this.#inner, x)), {
+    // Recorded on an input of its own: what x comes from is none of its places.
+    return standingIn(sitesOf(recorded(this.#inner, input('image', x.shape))), {
+      image: x,
       weight: ({ name }) => dequantize(tensor(name), tensor(scaleName(name)), axis),
       bias: ({ bias }) => tensor(bias!),
       point: (value, name) => fakeQuantize(value, tensor(scaleName(name)), tensor(zeroPointName(name)), ACTIVATIONS),

@@ -9,9 +9,9 @@ import { biasOf, weightOf, type FoldedNetwork } from './folded.js';
 
 /** Let a factor through: f(s x) = s f(x) for s > 0, channel by channel. */
 const HOMOGENEOUS = new Set<string>(['relu', 'relu6', 'globalAveragePool', 'dropout']);
-const SWEEPS = 40;
+const SWEEPS = 20;
 /** Sweeps end when no channel moves by more than this share. */
-const SETTLED = 1e-3;
+const SETTLED = 1e-2;
 
 /** Two layers, the second of which alone reads the first, through nothing but what lets a factor through. */
 export interface Pair {
@@ -86,7 +86,7 @@ function balance(net: FoldedNetwork, { first, second, limits }: Pair, moved: Flo
   const divided = [from, bias, ...limits.map((name) => net.numbers.get(name)!.data as Float32Array)];
   for (const values of divided) {
     const each = (values?.length ?? 0) / factors.length;
-    values?.forEach((v, i) => (values[i] = v / factors[Math.floor(i / each)]!));
+    for (let i = 0; i < each * factors.length; i++) values![i]! /= factors[Math.floor(i / each)]!;
   }
   reading(second, (c, at, count) => {
     for (let i = at; i < at + count; i++) to[i]! *= factors[c]!;
