@@ -139,6 +139,12 @@ export function examine(): Report {
   return report;
 }
 
+/** What an int8 network is run with on this CPU. */
+const int8Text = (way: string): string =>
+  way === 'plain'
+    ? 'no fast instructions for it here: int8 files are run in float32, op by op'
+    : `${way}${way.endsWith('vnni') ? '' : ', no VNNI: faster than float32, but not by much'}`;
+
 function text(r: Report): string {
   const { build } = r;
   const lines: [string, string][] = [
@@ -159,6 +165,7 @@ function text(r: Report): string {
         ? `libtorch ${build.libtorch}, ${build.compiler}, C++${build.cxxStandard}${build.mkldnn ? ', fused oneDNN convolutions' : ''}`
         : 'unknown',
     ],
+    ...(build ? [['int8', int8Text(build.int8)] as [string, string]] : []),
     ['CUDA', build?.cuda ? `${build.cuda} for sm_${build.cudaArchs.split(/[;,]/).join(', sm_')}` : 'not compiled in'],
     ...r.devices.map((d): [string, string] => [
       `cuda:${d.index}`,

@@ -230,6 +230,8 @@ export interface BuildInfo {
   cpuCapability: string;
   mkldnn: boolean;
   bf16: boolean;
+  /** the instructions that int8 networks run on here, or plain */
+  int8: string;
 }
 
 export interface Native {

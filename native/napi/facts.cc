@@ -2,6 +2,7 @@
 #include "device/device.h"
 #include "exec/steps/fused_convolution.h"
 #include "graph/ops.h"
+#include "kernels/quantised.h"
 #include "napi/functions.h"
 #include "napi/support.h"
 
@@ -24,6 +25,7 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
   out.Set("cpuCapability", Napi::String::New(env, b.cpu_capability));
   out.Set("mkldnn", Napi::Boolean::New(env, fused_convolution_available()));
   out.Set("bf16", Napi::Boolean::New(env, b.bf16));
+  out.Set("int8", Napi::String::New(env, quantised_paths().front()));
   return out;
 }
 

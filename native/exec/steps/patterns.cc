@@ -7,12 +7,14 @@
 #include "exec/steps/fused_convolution.h"
 #include "exec/steps/norm_activation.h"
 #include "exec/steps/norm_depthwise.h"
+#include "exec/steps/quantised_patterns.h"
 #include "exec/steps/separable.h"
 
 namespace mnv2 {
 
 void match_patterns(Draft& draft) {
   const int count = static_cast<int>(draft.graph.nodes.size());
+  match_quantised(draft);
   for (int i = 0; i < count; i++) {
     match_fused_convolution(draft, i);
     match_norm_activation(draft, i);
