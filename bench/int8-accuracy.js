@@ -16,8 +16,8 @@ const { values: args, positionals: runs } = parseArgs({
   options: {
     label: { type: 'string', default: 'fine-tuned' },
     images: { type: 'string', default: '256' },
-    only: { type: 'string', multiple: true },
     qat: { type: 'string', default: '0' },
+    only: { type: 'string', multiple: true },
   },
 });
 if (runs.length === 0) throw new Error('name run folders of `mnv2-torch train`: bench/int8-accuracy.js <run>...');
@@ -30,7 +30,7 @@ const CASES = [
   ['per tensor', { perTensor: true }],
   ['per tensor, equalised', { perTensor: true, equalize: true }],
   ['per tensor, equalised, biases corrected', { perTensor: true, equalize: true, biasCorrect: true }],
-  ...(epochs > 0 ? [[`per channel, ${epochs} epochs of training`, { qat: { epochs } }]] : []),
+  ...(epochs > 0 ? [[`per channel, ${epochs} epochs of training`, { epochs }]] : []),
 ].filter(([name]) => !args.only || args.only.includes(name));
 
 const evenly = (rows, most) =>
@@ -53,11 +53,10 @@ for (const run of runs) {
   const judge = (checkpoint) => evaluate({ checkpoint, store: data.store, labels: data.labels, indices });
   const before = await judge(float);
   say(`${run}: float ${points(before.accuracy)}% of ${indices.length} ${on} images at ${size} px`);
-  for (const [name, { qat, ...options }] of CASES) {
-    const training = qat && { qat: { ...qat, data, split } };
+  for (const [name, { epochs: trained, ...options }] of CASES) {
     const int8 = await quantize(float, {
       ...options,
-      ...training,
+      ...(trained && { qat: { epochs: trained, data } }),
       ...{ store: data.store, rows: evenly(split.train, Number(args.images)) },
     });
     const file = path.join(tmpdir(), `int8-accuracy-${process.pid}.safetensors`);

@@ -205,6 +205,7 @@ export type { Beginning, Ending, Hook, Outputs } from './train/hooks/hook.js';
 export type { SaveEvery } from './train/interval.js';
 export type { Best, Position, Snapshot, TrainingState } from './train/state.js';
 export { quantize, type Quantized, type QuantizeOptions } from './quant/quantise.js';
+export type { QatOptions } from './quant/qat.js';
 export type { LayerNoise } from './quant/noise.js';
 export { summarize, type Summary, type SummaryRow } from './report/summary.js';
 export { htmlReport, type HtmlReportOptions } from './report/html/hook.js';

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DataError, UsageError } from '../errors.js';
 import { imagesIn, spread, storeOf } from '../data/image-files.js';
+import type { Dataset } from '../data/dataset.js';
 import type { ListedImages } from '../data/listed-images.js';
 import type { Split } from '../data/split.js';
 import { splitFromFile } from '../data/split-file.js';
@@ -12,6 +13,7 @@ import { METHODS } from '../quant/ranges.js';
 import { quantize, type QuantizeOptions } from '../quant/quantise.js';
 import { quantisationText, type QuantisationReport } from '../report/quantisation-text.js';
 import { Progress } from '../report/progress.js';
+import type { TrainEvent } from '../train/events.js';
 import { completeCheckpoint, loadCheckpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { define } from './command.js';
 import { badImageFlags, deviceFlag } from './flags.js';
@@ -28,6 +30,7 @@ const options = {
   perTensor: flag({ describe: 'one scale a weight tensor instead of one an output channel' }),
   equalize: flag({ describe: 'cross-layer equalisation, for --per-tensor' }),
   biasCorrect: flag({ describe: 'move biases by what rounding does to the means of their layers' }),
+  qat: whole({ least: 1, most: 10_000, describe: 'epochs of quantisation-aware training on the labelled images' }),
   images: whole({ least: 1, most: 100_000, default: 256, describe: 'images it is calibrated on, at most' }),
   split: optionalPath({
     describe:
@@ -46,6 +49,8 @@ interface Material {
   store: QuantizeOptions['store'];
   rows: Int32Array;
   judged?: { indices: Int32Array; on: string; truth: Truth };
+  /** what can be trained on: the images in the checkpoint's own classes */
+  data?: Dataset;
   notes: string[];
   dispose(): void;
 }
@@ -87,8 +92,20 @@ async function labelled(data: ListedImages, truth: Truth, a: Given, checkpoint: 
   return {
     store: data.store,
     rows: Int32Array.from(spread([...split.train], a.images)),
-    ...(held && { judged: { indices, on, truth } }),
+    ...(held && { judged: { indices, on, truth }, data: inClasses(data, truth, checkpoint, split) }),
     notes: held ? notes : [...notes, 'accuracy is not told: no image is left that it is not calibrated on'],
+    dispose: () => data.dispose(),
+  };
+}
+
+/** The same images with the classes of the checkpoint, divided by `split`. */
+function inClasses(data: ListedImages, truth: Truth, { classes }: CompleteCheckpoint, split: Split): Dataset {
+  const { files, size, store, skipped, damaged, notes } = data;
+  return {
+    ...{ files, size, store, skipped, damaged, notes, ...truth },
+    classes: [...classes],
+    packed: (count) => data.packed(count),
+    ready: () => Promise.resolve(split),
     dispose: () => data.dispose(),
   };
 }
@@ -144,10 +161,15 @@ async function run(a: Given): Promise<void> {
         { checkpoint: of, store, indices: judged!.indices, device, onProgress: bar(`evaluate ${label}`) },
         judged!.truth,
       );
+    if (a.qat !== undefined && !material.data)
+      throw new UsageError(`--qat: expected labelled images to train and to validate on; ${material.notes.join('; ')}`);
     const before = judged && (await judge(checkpoint, 'float'));
     const int8 = await quantize(checkpoint, {
       ...{ store, rows, method, perTensor, equalize, biasCorrect, device },
       onProgress: bar('quantize'),
+      ...(a.qat !== undefined && {
+        qat: { epochs: a.qat, data: material.data!, onEvent: epochLine(progress, a.quiet) },
+      }),
     });
     await int8.save(file);
     const after = judged && (await judge(int8.checkpoint, 'int8'));
@@ -157,7 +179,7 @@ async function run(a: Given): Promise<void> {
       bytes: to.size,
       from: { file: checkpoint.file, bytes: from.size },
       calibratedOn: rows.length,
-      ...{ method, perTensor, equalize, biasCorrect },
+      ...{ method, perTensor, equalize, biasCorrect, qatEpochs: a.qat ?? 0 },
       ...(before && after && { judgedOn: judged.on, before, after }),
       layers: int8.layers,
       notes: material.notes,
@@ -167,6 +189,15 @@ async function run(a: Given): Promise<void> {
     material.dispose();
   }
 }
+
+/** A line an epoch. */
+const epochLine =
+  (progress: Progress, quiet: boolean) =>
+  (event: TrainEvent): void => {
+    if (quiet || event.event !== 'epoch') return;
+    const { epoch, epochs, train, valid } = event;
+    progress.line(`epoch ${epoch}/${epochs}: loss ${train.loss.toFixed(4)}, in validation ${valid.loss.toFixed(4)}`);
+  };
 
 /** Without what was said of each single image. */
 function jsonOf({ before, after, ...report }: QuantisationReport): unknown {

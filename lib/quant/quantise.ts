@@ -17,6 +17,7 @@ import { equalise } from './equalise.js';
 import { foldedNetwork, type FoldedNetwork, type Rounding } from './folded.js';
 import { Measuring } from './measuring.js';
 import { noiseOf, type LayerNoise } from './noise.js';
+import { trainRounded, type QatOptions } from './qat.js';
 import { METHODS, rangesOf, type Method } from './ranges.js';
 import { weightScales, wholeWeight } from './scales.js';
 
@@ -34,6 +35,8 @@ export interface QuantizeOptions {
   equalize?: boolean;
   /** bias correction by the means over the images (default false) */
   biasCorrect?: boolean;
+  /** quantisation-aware training after all that (default: none) */
+  qat?: QatOptions;
   /** 'cpu' (default), 'cuda', 'cuda:n' or 'auto' */
   device?: string;
   /** CPU threads (default: all cores) */
@@ -82,7 +85,7 @@ export class Quantized {
  */
 export async function quantize(checkpoint: CompleteCheckpoint, options: QuantizeOptions): Promise<Quantized> {
   const { method, perTensor, equalize, biasCorrect, rows, store } = checked(checkpoint, options);
-  const { device = 'cpu', threads, signal, onProgress } = options;
+  const { device = 'cpu', threads, signal, onProgress, qat } = options;
   const { preprocess } = checkpoint;
   const net = foldedNetwork(checkpoint);
   if (equalize) equalise(net);
@@ -97,16 +100,21 @@ export async function quantize(checkpoint: CompleteCheckpoint, options: Quantize
       ...(onProgress && { onImages: (done) => onProgress(done, total) }),
     },
   );
-  const rounding = {
+  let rounding: Rounding = {
     ranges: await rangesOf(net, measuring, method),
     scales: weightScales(net, !perTensor),
   };
   if (biasCorrect) await correctBiases(net, rounding, measuring);
+  if (qat) {
+    const where = { device, ...(threads !== undefined && { threads }), ...(signal && { signal }) };
+    rounding = await trainRounded(net, rounding, checkpoint, qat, where);
+    await measuring.update(net);
+  }
   const layers = await noiseOf(net, rounding, measuring, looked);
   const form = { perChannel: !perTensor, limits: net.limits };
   const about: Quantisation = {
     ...form,
-    ...{ method, equalized: equalize, biasCorrected: biasCorrect, qatEpochs: 0 },
+    ...{ method, equalized: equalize, biasCorrected: biasCorrect, qatEpochs: qat?.epochs ?? 0 },
     images: { count: rows.length, sha256: pixelsDigest(store, rows) },
     source: { file: path.basename(checkpoint.file), ...(await fileDigest(checkpoint.file)) },
     by: `mnv2-torch ${native().buildInfo().package}, libtorch ${native().buildInfo().libtorch}`,

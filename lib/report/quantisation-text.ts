@@ -13,6 +13,7 @@ export interface QuantisationReport {
   readonly perTensor: boolean;
   readonly equalize: boolean;
   readonly biasCorrect: boolean;
+  readonly qatEpochs: number;
   /** the images both were judged on, and how they did; absent where there were none with labels */
   readonly judgedOn?: string;
   readonly before?: AnyEvaluation;
@@ -47,6 +48,7 @@ export function quantisationText(report: QuantisationReport): string {
     report.perTensor ? 'a scale a weight tensor' : 'a scale an output channel',
     ...(report.equalize ? ['equalised'] : []),
     ...(report.biasCorrect ? ['biases corrected'] : []),
+    ...(report.qatEpochs > 0 ? [`${report.qatEpochs} epochs of training`] : []),
   ];
   const noisy = layers.slice(0, SHOWN);
   const width = Math.max(...noisy.map(({ layer }) => layer.length));

@@ -8,12 +8,16 @@ import {
   evaluate,
   ImageStore,
   loadCheckpoint,
+  MobileNetV2,
   quantize,
   readSafetensors,
+  syntheticScenes,
+  Trainer,
   UsageError,
   writeSafetensors,
   type CompleteCheckpoint,
   type TensorData,
+  type TrainEvent,
 } from 'mnv2-torch';
 import { foldedNetwork, floatGraph } from '../../dist/quant/folded.js';
 import { equalise, pairsOf } from '../../dist/quant/equalise.js';
@@ -33,6 +37,11 @@ import { temporaryFolder } from '../support/temporary.ts';
 const at = temporaryFolder('quant');
 const SIZE = 32;
 const COUNT = 24;
+/** A residual, a stride, an expansion: the least that has all kinds of layers. */
+const SMALL = [
+  [1, 16, 1, 1],
+  [6, 24, 2, 2],
+] as const;
 let store: ImageStore;
 let float: CompleteCheckpoint;
 beforeAll(async () => {
@@ -254,4 +263,27 @@ describe('the command', () => {
     expect(report.notes[0]).toMatch(/accuracy is not told/);
     expect(report.before).toBeUndefined();
   });
+});
+
+test('quantisation-aware training wins back what a scale a tensor loses, and is int8 afterwards', async () => {
+  const data = await syntheticScenes({ size: SIZE, perClass: 6 });
+  const model = MobileNetV2({ numClasses: data.classes.length, widthMult: 0.25, invertedResidualSetting: SMALL });
+  const result = await new Trainer(model, data, { epochs: 6, lr: 0.01, seed: 1 }).fit();
+  await result.save(at('scenes.safetensors'));
+  const before = completeCheckpoint(await loadCheckpoint(at('scenes.safetensors')));
+  const { train, val } = await data.ready();
+  const options = { store: data.store, rows: train, method: 'minmax', perTensor: true } as const;
+  const rounded = await quantize(before, options);
+  const seen: number[] = [];
+  const onEvent = (event: TrainEvent): void => void (event.event === 'epoch' && seen.push(event.valid.loss));
+  const learned = await quantize(before, { ...options, qat: { epochs: 3, data, onEvent } });
+  const judge = async ({ checkpoint }: typeof rounded): Promise<number> =>
+    (await evaluate({ checkpoint, store: data.store, labels: data.labels, indices: val })).loss;
+  expect(seen).toHaveLength(3);
+  expect(await judge(learned)).toBeLessThan(await judge(rounded));
+  // What was validated in its best epoch is what the int8 network says.
+  const loss = await judge(learned);
+  expect(Math.min(...seen.map((v) => Math.abs(v - loss)))).toBeLessThan(0.02);
+  expect(learned.checkpoint.tensors.get('features.0.0.weight')!.dtype).toBe('int8');
+  expect(JSON.parse(learned.checkpoint.metadata['quantised']!)).toMatchObject({ qatEpochs: 3 });
 });
