@@ -75,6 +75,7 @@ export {
   type PoolOptions,
   type ReduceOptions,
   type Reduction,
+  type FakeQuantizeOptions,
 } from './graph/ops.js';
 export type { MarkerName, NodeName, OpName } from './graph/op-names.js';
 export type { Attr, ImageRecipe, LoopResult } from './native/wire.js';

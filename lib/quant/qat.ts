@@ -24,6 +24,7 @@ export interface QatOptions {
   data: Dataset;
   /** highest learning rate, in shares of a scale and of a channel's largest weight (default 0.0003) */
   lr?: number;
+  /** hears what the training says of its epochs and steps */
   onEvent?: (event: TrainEvent) => void;
 }
 
