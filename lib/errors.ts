@@ -9,6 +9,7 @@ export const EXIT = {
   data: 4,
   diverged: 5,
   parity: 6,
+  distributed: 7,
   memory: 8,
   sighup: 129,
   sigint: 130,
@@ -44,6 +45,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   data: 'images, folders, splits or checkpoints that cannot be used',
   diverged: 'the loss exploded or stopped being finite',
   parity: 'an export computes something else than its checkpoint; nothing was written',
+  distributed: 'another process of the run was lost, or did not come in time',
   memory: 'out of memory',
   sighup: 'stopped by SIGHUP, the terminal was closed',
   sigint: 'stopped by SIGINT (Ctrl-C)',
@@ -116,6 +118,13 @@ export class DivergedError extends Mnv2Error {
 export class ParityError extends Mnv2Error {
   constructor(message: string) {
     super(message, 'PARITY', EXIT.parity);
+  }
+}
+
+/** Another process of the run was lost, or did not come in time. */
+export class DistributedError extends Mnv2Error {
+  constructor(message: string) {
+    super(message, 'DISTRIBUTED', EXIT.distributed);
   }
 }
 

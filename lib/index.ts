@@ -1,6 +1,7 @@
 // The public names of mnv2-torch.
 export {
   DataError,
+  DistributedError,
   DivergedError,
   EnvironmentError,
   EXIT,
@@ -80,6 +81,8 @@ export {
 export type { MarkerName, NodeName, OpName } from './graph/op-names.js';
 export type { Attr, ImageRecipe, LoopResult } from './native/wire.js';
 export type { Uniform } from './random.js';
+export { ProcessGroup, type CollectiveOptions, type JoinOptions } from './dist/process-group.js';
+export { placementFrom, type Environment, type Placement } from './dist/placement.js';
 export { Engine, type EngineOptions } from './engine/engine.js';
 export { ImageStore, type ImageStoreOptions } from './engine/images.js';
 export { RowStore } from './engine/rows.js';

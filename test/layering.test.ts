@@ -11,9 +11,11 @@ const LIB = [
     'nearest',
     'schema',
     'cache',
+    'abort',
     'native',
     'graph',
     'engine',
+    'dist',
     'nn',
     'models',
     'weights',
@@ -22,7 +24,20 @@ const LIB = [
   ],
   ...['export', 'inspect', 'audit', 'train', 'quant', 'report', 'bench', 'cli', 'index'],
 ];
-const NATIVE = ['errors', 'kernels', 'data', 'cuda', 'device', 'autograd', 'graph', 'state', 'exec', 'export', 'napi'];
+const NATIVE = [
+  'errors',
+  'kernels',
+  'data',
+  'cuda',
+  'device',
+  'autograd',
+  'graph',
+  'state',
+  'dist',
+  'exec',
+  'export',
+  'napi',
+];
 
 describe.each([
   ['lib', LIB, linksOf('lib', /\.ts$/, imports)],

@@ -4,7 +4,7 @@ import { checkSignal } from '../data/checks.js';
 import { decodeImage, type ImageInput } from '../data/image-input.js';
 import { inLanes } from '../data/pack.js';
 import { DataError } from '../errors.js';
-import { untilAborted } from './abort.js';
+import { untilAborted } from '../abort.js';
 import type { AskOptions, Scores, Streamed, StreamItem, Unread } from './answer.js';
 import { BatchQueue } from './batch-queue.js';
 import { inOrder } from './in-order.js';

@@ -1,5 +1,5 @@
 // An iterable answered item by item, some ahead of the reader. Owns the order, the bound and the end, whichever it is.
-import { untilAborted } from './abort.js';
+import { untilAborted } from '../abort.js';
 
 type Source<T> = AsyncIterable<T> | Iterable<T>;
 /** Something changed: whoever waits looks again. */

@@ -1,5 +1,5 @@
 // What the addon throws, as this package's error classes.
-import { DataError, EnvironmentError, Mnv2Error, TorchError, UsageError } from '../errors.js';
+import { DataError, DistributedError, EnvironmentError, Mnv2Error, TorchError, UsageError } from '../errors.js';
 
 interface NativeFailure {
   nativeCode?: string;
@@ -14,6 +14,7 @@ export function fromNative(error: unknown): Error {
   if (!code) return error as Error;
   if (code === 'USAGE') return new UsageError(message);
   if (code === 'DATA') return new DataError(message);
+  if (code === 'DISTRIBUTED') return new DistributedError(message);
   if (code === 'ENVIRONMENT') return new EnvironmentError(message);
   return new TorchError(message, code, path ?? '');
 }

@@ -234,6 +234,18 @@ export interface BuildInfo {
   int8: string;
 }
 
+/** Collectives on a thread of its own; each call's last argument is what all processes must ask for alike. */
+export interface NativeProcessGroup {
+  join(): Promise<void>;
+  allReduce(tensors: TensorData[], how: 'sum' | 'min' | 'max', asked: string): Promise<TensorData[]>;
+  broadcast(tensors: TensorData[], from: number, asked: string): Promise<TensorData[]>;
+  allGather(rows: TensorData, asked: string): Promise<TensorData[]>;
+  barrier(asked: string): Promise<void>;
+  /** ends what is waited for */
+  leave(): void;
+  dispose(): void;
+}
+
 export interface Native {
   buildInfo(): BuildInfo;
   /** CUDA devices libtorch can see: name, capability, memory in bytes, driver; empty without CUDA. */
@@ -267,6 +279,17 @@ export interface Native {
   resample(pixels: Uint8Array, height: number, width: number, size: number): Promise<Uint8Array>;
   /** the bytes of a TorchScript file */
   torchScript(engine: NativeEngine, script: ScriptSpec): Promise<Uint8Array>;
+  ProcessGroup: new (meeting: {
+    rank: number;
+    world: number;
+    host: string;
+    port: number;
+    hosts: boolean;
+    prefix: string;
+    address: string;
+    interface: string;
+    timeout: number;
+  }) => NativeProcessGroup;
   /** such bytes, to be run on the CPU; loaded when they first are */
   ScriptModule: new (engine: NativeEngine, bytes: Uint8Array) => NativeScriptModule;
 }

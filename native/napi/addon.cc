@@ -7,6 +7,7 @@
 #include "napi/functions.h"
 #include "napi/image_store_class.h"
 #include "napi/named_tensors_class.h"
+#include "napi/process_group_class.h"
 #include "napi/program_class.h"
 #include "napi/row_store_class.h"
 #include "napi/script_module_class.h"
@@ -45,6 +46,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("RowStore", mnv2::RowStoreClass::define(env));
   exports.Set("Program", mnv2::ProgramClass::define(env));
   exports.Set("ImageStore", mnv2::ImageStoreClass::define(env));
+  exports.Set("ProcessGroup", mnv2::ProcessGroupClass::define(env));
   exports.Set("ScriptModule", mnv2::ScriptModuleClass::define(env));
   mnv2::export_facts(env, exports);
   mnv2::export_jpeg_check(env, exports);
