@@ -1,5 +1,5 @@
 // One process of a group: runs the body its first argument names and writes what it gives as a line of JSON. For
-// test/dist/process-group.test.ts.
+// test/dist/process-group.slow.test.ts.
 import { ProcessGroup, tensorData } from '../../dist/index.js';
 
 const told = (value) =>
