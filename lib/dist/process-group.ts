@@ -35,9 +35,10 @@ const REDUCTIONS = ['sum', 'mean', 'min', 'max'] as const;
  * @example
  * import { ProcessGroup, tensorData } from 'mnv2-torch';
  * // The same in each process that torchrun, srun or mpirun starts; started by itself, a process is a group of one.
- * using group = await ProcessGroup.fromEnvironment({ timeout: 60 });
+ * const group = await ProcessGroup.fromEnvironment({ timeout: 60 });
  * const { loss } = await group.allReduce({ loss: tensorData([0.25], [1]) }, { how: 'mean' });
  * console.log(group.rank, group.world, loss.data[0]); // 0 1 0.25
+ * group.dispose();
  */
 export class ProcessGroup {
   readonly #native: NativeProcessGroup | undefined;
