@@ -1,5 +1,5 @@
 // Downloads from a real HTTP server: what may go wrong on the way, and that a file appears whole and checked or not at
-// all. The command line's are in test/cli/weights.test.ts.
+// all. The command line's are in test/cli/weights.slow.test.ts.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,5 +1,5 @@
 // Published weights as a program gets them: proxies, a mirror, what lies in the cache already. Processes side by side
-// and a whole training are in test/cli/weights.test.ts.
+// and a whole training are in test/cli/weights.slow.test.ts.
 import fs from 'node:fs';
 import path from 'node:path';
 import { DataError, loadCheckpoint, publishedWeights, pullWeights, UsageError } from 'mnv2-torch';
