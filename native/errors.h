@@ -5,7 +5,8 @@
 
 namespace mnv2 {
 
-/** Codes TypeScript knows: USAGE, DATA, ENVIRONMENT, DISPOSED, SHAPE, OUT_OF_MEMORY, TORCH, NATIVE. */
+/** Codes TypeScript knows: USAGE, DATA, ENVIRONMENT, DISPOSED, SHAPE, OUT_OF_MEMORY, TORCH, NATIVE, DISTRIBUTED,
+ * ABORTED. */
 struct Failure : std::runtime_error {
   Failure(std::string code, const std::string& message, std::string path = "")
       : std::runtime_error(message), code(std::move(code)), path(std::move(path)) {}

@@ -1,9 +1,4 @@
-// See quantised.h for what is computed, quantised_paths.h for the layouts.
-//
-// A block is cut as in separable.cc: where a whole image's depthwise output fits the cache, one panel of channels at a
-// time is expanded for the whole image and convolved; larger images go a few output rows at a time, over a ring of
-// expanded rows. One large image is shared by threads as strips of rows, a small one by panels of channels, with one
-// meeting in between; of a batch every thread takes images.
+// See quantised.h for what is computed, quantised_paths.h for the layouts, block_cut.h for how a block is cut.
 #include "kernels/quantised.h"
 
 #include <algorithm>
@@ -20,17 +15,8 @@ namespace {
 
 using To = QuantisedTiles::To;
 
-constexpr int64_t kPanel = 3;          // blocks of output channels a register tile covers
 constexpr int64_t kCache = 256 << 10;  // bytes of one core's L2 that a depthwise output may take
-constexpr int64_t kRingPixels = 112;   // output pixels a step of the ring makes
-constexpr int64_t kStripRows = 14;     // from this height on an image is shared by rows
 constexpr int64_t kGroupBytes = kGroup * kBlock;
-
-int64_t up(int64_t count, int64_t unit) { return (count + unit - 1) / unit; }
-int64_t outputs(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
-  const int64_t room = size + before + after - kernel;
-  return room < 0 ? 0 : room / stride + 1;
-}
 
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(std::string("QuantisedBlock: ") + what);
@@ -48,22 +34,6 @@ int32_t bias_of(const QuantisedConv& conv, int64_t channel, int64_t products) {
           "a product could leave int32: scales are too far apart");
   return static_cast<int32_t>(bias);
 }
-
-// A thread's own memory, kept between calls; contents do not matter, it begins on a cache line.
-class Scratch {
- public:
-  uint8_t* take(int64_t bytes) {
-    if (bytes > size_) {
-      memory_.reset(new uint8_t[bytes + 64]);
-      size_ = bytes;
-    }
-    return memory_.get() + (64 - reinterpret_cast<uintptr_t>(memory_.get()) % 64) % 64;
-  }
-
- private:
-  std::unique_ptr<uint8_t[]> memory_;
-  int64_t size_ = 0;
-};
 
 MNV2_CLONES void round_all(const float* __restrict x, int64_t count, float scale, int32_t zero, uint8_t* __restrict y) {
   for (int64_t i = 0; i < count; i++) y[i] = static_cast<uint8_t>(byte_of(x[i] / scale, zero));
@@ -121,18 +91,6 @@ void place_weights(const QuantisedPath& path, const QuantisedConv& conv, int64_t
 
 }  // namespace
 
-// Panels of three blocks, or two: both halves are cut alike, so that two threads share a layer evenly.
-std::vector<QuantisedBlock::Panel> QuantisedBlock::cut(int64_t blocks, int64_t bytes) {
-  std::vector<Panel> panels;
-  const int64_t half = blocks >= 4 && blocks % 2 == 0 ? blocks / 2 : blocks;
-  for (int64_t block = 0; block < blocks;) {
-    const int64_t left = (block < half ? half : blocks) - block, take = left == 4 ? 2 : std::min(left, kPanel);
-    panels.push_back({block, take, block * bytes});
-    block += take;
-  }
-  return panels;
-}
-
 QuantisedBlock::Dense QuantisedBlock::pack(const QuantisedConv& conv, int64_t in) const {
   Dense d;
   d.conv = conv;
@@ -140,7 +98,7 @@ QuantisedBlock::Dense QuantisedBlock::pack(const QuantisedConv& conv, int64_t in
   d.quads = conv.size * up(in, 4);
   const int64_t blocks = up(conv.out, kBlock),
                 bytes = conv.size * d.quads * (kBlock / path_.lanes) * path_.register_bytes();
-  d.panels = cut(blocks, bytes);
+  d.panels = cut_panels(blocks, bytes);
   d.weights.assign(blocks * bytes, 0);
   d.bias.assign(blocks * kBlock, 0);
   d.multiplier.assign(blocks * kBlock, 0.f);
@@ -180,53 +138,37 @@ void QuantisedBlock::pack_taps(const QuantisedConv& conv) {
 QuantisedBlock::QuantisedBlock(const QuantisedConv* dense, const QuantisedConv* depthwise,
                                const QuantisedConv& pointwise, const QuantisedPath& path)
     : path_(path), has_dense_(dense), has_depthwise_(depthwise) {
-  require(!dense || depthwise, "a dense convolution comes before a depthwise one");
-  require(pointwise.size == 1 && pointwise.stride == 1 && !pointwise.top && !pointwise.left && !pointwise.bottom &&
-              !pointwise.right,
-          "the pointwise convolution is 1x1, stride 1, without padding");
+  check_block("QuantisedBlock", dense, depthwise, pointwise);
   for (const auto* c : {dense, depthwise, &pointwise}) {
     if (!c) continue;
     for (int32_t q : {c->zero, c->out_zero, c->lo, c->hi}) require(q >= 0 && q <= 255, "bytes are 0 to 255");
   }
   if (depthwise) {
     const auto& d = *depthwise;
-    require(d.size == 3 && (d.stride == 1 || d.stride == 2) && d.in == d.out && d.out == pointwise.in,
-            "the depthwise convolution is 3x3 of stride 1 or 2");
-    for (int64_t pad : {d.top, d.left, d.bottom, d.right}) require(pad >= 0 && pad <= 2, "pads are 0 to 2");
     mid_blocks_ = up(d.out, kBlock);
     pack_taps(d);
     depthwise_ = d;
     depthwise_.weight = nullptr, depthwise_.bias = nullptr, depthwise_.multiplier = nullptr;
   }
   if (dense) {
-    require(dense->out == depthwise->in && dense->size >= 1 && dense->stride >= 1,
-            "the dense convolution feeds the depthwise one");
-    require(dense->top >= 0 && dense->left >= 0 && dense->bottom >= 0 && dense->right >= 0, "pads are not negative");
     dense_ = pack(*dense, dense->in);
   } else if (depthwise) {
-    dense_.panels = cut(mid_blocks_, 0);
+    dense_.panels = cut_panels(mid_blocks_, 0);
   }
   // After a depthwise convolution the products are counted in whole blocks.
   pointwise_ = pack(pointwise, depthwise ? mid_blocks_ * kBlock : pointwise.in);
 }
 
-bool QuantisedBlock::takes_floats() const {
-  const auto& c = dense_.conv;
-  return has_dense_ && (c.size > 1 || c.stride > 1 || c.top || c.left || c.bottom || c.right);
-}
+bool QuantisedBlock::takes_floats() const { return has_dense_ && reads_windows(dense_.conv); }
 
 QuantisedBlock::Size QuantisedBlock::out(Size in) const {
-  auto through = [](Size s, const QuantisedConv& c) {
-    return Size{outputs(s.H, c.top, c.bottom, c.size, c.stride), outputs(s.W, c.left, c.right, c.size, c.stride)};
-  };
-  if (has_dense_) in = through(in, dense_.conv);
-  return has_depthwise_ ? through(in, depthwise_) : in;
+  if (has_dense_) in = convolved(in, dense_.conv);
+  return has_depthwise_ ? convolved(in, depthwise_) : in;
 }
 
 // One call of QuantisedBlock::run. Rows of wide begin with a group of padding, in front of the image's first column.
-struct QuantisedRun {
+struct QuantisedRun : BlockCut<QuantisedRun, uint8_t> {
   using Size = QuantisedBlock::Size;
-  using Panel = QuantisedBlock::Panel;
 
   struct Image {
     const uint8_t* bytes;
@@ -243,13 +185,14 @@ struct QuantisedRun {
   QuantisedAdd add;
   uint8_t* y;
   const int64_t in_channels, out_channels;
-  Size wide;
-  int64_t row;     // bytes of a wide row of one block
-  int64_t groups;  // of a row of mid
+  const Size wide;
+  const int64_t groups;  // of a row of mid
+  const int64_t row;     // bytes of a wide row of one block
 
   QuantisedRun(const QuantisedBlock& block, Size size, const Image& x, const uint8_t* residual, const QuantisedAdd* sum,
                uint8_t* y)
-      : b(block),
+      : BlockCut(cut_of(block, size)),
+        b(block),
         path(block.path_),
         in(size),
         out(block.out(size)),
@@ -260,27 +203,23 @@ struct QuantisedRun {
                     : b.has_depthwise_ ? b.depthwise_.in
                                        : b.pointwise_.conv.in),
         out_channels(b.pointwise_.conv.out),
-        wide(size),
-        groups(up(out.W, kGroup)) {
+        wide(wide_of(block, size)),
+        groups(up(out.W, kGroup)),
+        row(row_of(block, wide, groups)) {
     if (residual) add = {of_16_bits(sum->a), of_16_bits(sum->b), sum->zero, sum->to};
-    const auto& c = b.dense_.conv;
-    if (b.has_dense_)
-      wide = {outputs(in.H, c.top, c.bottom, c.size, c.stride), outputs(in.W, c.left, c.right, c.size, c.stride)};
+  }
+
+  static Size wide_of(const QuantisedBlock& b, Size in) { return b.has_dense_ ? convolved(in, b.dense_.conv) : in; }
+  static int64_t row_of(const QuantisedBlock& b, Size wide, int64_t groups) {
     const int64_t last = window_start(b.depthwise_.stride, b.depthwise_.left, kGroup * groups - 1) + 2;
-    row = std::max(last / kGroup + 1, 1 + up(wide.W, kGroup)) * kGroupBytes;
+    return std::max(last / kGroup + 1, 1 + up(wide.W, kGroup)) * kGroupBytes;
   }
-
-  struct Memory {
-    Scratch staged, wide, mid;
-  };
-  static Memory& memory() {
-    static thread_local Memory own;
-    return own;
+  static Cut cut_of(const QuantisedBlock& b, Size in) {
+    const Size out = b.out(in), wide = wide_of(b, in);
+    const int64_t groups = up(out.W, kGroup);
+    return {b.dense_.panels, b.mid_blocks_, b.depthwise_.stride,     b.depthwise_.top,     out.H,
+            out.W,           wide.H,        row_of(b, wide, groups), groups * kGroupBytes, kCache};
   }
-
-  int64_t first_row(int64_t r) const { return r * b.depthwise_.stride - b.depthwise_.top; }
-  /** One past the last row that output row r - 1 reads. */
-  int64_t end_row(int64_t r) const { return first_row(r - 1) + 3; }
 
   // Input rows with their padding, for the dense convolution's wide rows from `begin` on; a pixel has `pixel` bytes.
   struct Staged {
@@ -329,7 +268,8 @@ struct QuantisedRun {
   }
 
   // One panel of wide row h to `to`, blocks `stride` bytes apart.
-  void widen_row(int64_t n, int64_t h, const Staged& staged, const Panel& panel, uint8_t* to, int64_t stride) const {
+  void widen_row(int64_t n, int64_t h, const Staged& staged, const BlockPanel& panel, uint8_t* to,
+                 int64_t stride) const {
     const int64_t zero = b.depthwise_.zero, filled = (1 + up(wide.W, kGroup)) * kGroupBytes;
     const bool inside = h >= 0 && h < wide.H;
     for (int64_t i = 0; i < panel.blocks; i++) {
@@ -378,50 +318,6 @@ struct QuantisedRun {
   }
 
   int64_t mid_row() const { return groups * kGroupBytes; }
-  int64_t mid_bytes(int64_t rows) const { return b.mid_blocks_ * rows * mid_row(); }
-
-  // Output rows [r0, r1) of the depthwise convolution of image n for panels [p0, p1), into mid [block][row]. The
-  // panels' wide rows share one place.
-  void by_panels(int64_t n, int64_t r0, int64_t r1, int64_t p0, int64_t p1, uint8_t* mid) const {
-    const int64_t begin = first_row(r0), end = end_row(r1), stride = (end - begin) * row;
-    const Staged staged = stage(n, std::max<int64_t>(begin, 0), std::min(end, wide.H));
-    uint8_t* const w = memory().wide.take(kPanel * stride);
-    for (int64_t p = p0; p < p1; p++) {
-      const auto& panel = b.dense_.panels[p];
-      for (int64_t h = begin; h < end; h++) widen_row(n, h, staged, panel, w + (h - begin) * row, stride);
-      for (int64_t i = 0; i < panel.blocks; i++)
-        for (int64_t r = r0; r < r1; r++) {
-          const uint8_t* top = w + i * stride + (first_row(r) - begin) * row;
-          const uint8_t* rows[3] = {top, top + row, top + 2 * row};
-          depthwise_row(panel.block + i, rows, mid + ((panel.block + i) * (r1 - r0) + r - r0) * mid_row());
-        }
-    }
-  }
-
-  // Output rows [r0, r1) of image n, a few at a time, all panels' wide rows kept in a ring.
-  void by_rows(int64_t n, int64_t r0, int64_t r1) const {
-    const int64_t step = std::max<int64_t>(1, kRingPixels / out.W), ring = (step - 1) * b.depthwise_.stride + 3,
-                  stride = ring * row, begin = first_row(r0);
-    uint8_t* const w = memory().wide.take(b.mid_blocks_ * stride);
-    uint8_t* const mid = memory().mid.take(mid_bytes(step));
-    auto place = [&](int64_t h) { return w + (h - begin) % ring * row; };
-    for (int64_t r = r0, h = begin; r < r1; r += step) {
-      const int64_t count = std::min(step, r1 - r), end = end_row(r + count);
-      const Staged staged = stage(n, std::max<int64_t>(h, 0), std::min(end, wide.H));
-      for (const auto& panel : b.dense_.panels) {
-        for (int64_t i = h; i < end; i++) widen_row(n, i, staged, panel, place(i) + panel.block * stride, stride);
-        for (int64_t block = panel.block; block < panel.block + panel.blocks; block++)
-          for (int64_t k = 0; k < count; k++) {
-            const int64_t top = first_row(r + k);
-            const uint8_t* rows[3] = {place(top) + block * stride, place(top + 1) + block * stride,
-                                      place(top + 2) + block * stride};
-            depthwise_row(block, rows, mid + (block * count + k) * mid_row());
-          }
-      }
-      h = end;
-      project(mid, n, r, count, 0, count, 0, panels());
-    }
-  }
 
   int64_t panels() const { return static_cast<int64_t>(b.pointwise_.panels.size()); }
 
@@ -465,25 +361,10 @@ struct QuantisedRun {
       }
   }
 
-  // Output rows [r0, r1) of image n, on the calling thread.
-  void rows(int64_t n, int64_t r0, int64_t r1) const {
-    if (r0 >= r1) return;
-    if (mid_bytes(r1 - r0) > kCache) return by_rows(n, r0, r1);
-    uint8_t* const mid = memory().mid.take(mid_bytes(r1 - r0));
-    by_panels(n, r0, r1, 0, static_cast<int64_t>(b.dense_.panels.size()), mid);
-    project(mid, n, r0, r1 - r0, 0, r1 - r0, 0, panels());
+  void project(const uint8_t* mid, int64_t n, int64_t r, int64_t count) const {
+    project(mid, n, r, count, 0, count, 0, panels());
   }
-
-  // Image n, on all threads.
-  void shared(int64_t n, int threads, const Parallel& parallel) const {
-    if (out.H >= kStripRows) {
-      parallel(threads, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) rows(n, out.H * i / threads, out.H * (i + 1) / threads);
-      });
-      return;
-    }
-    uint8_t* const mid = memory().mid.take(mid_bytes(out.H));
-    parallel(b.dense_.panels.size(), [&](int64_t begin, int64_t end) { by_panels(n, 0, out.H, begin, end, mid); });
+  void project_shared(const uint8_t* mid, int64_t n, int threads, const Parallel& parallel) const {
     const int64_t cuts = std::min(out.H, (2 * threads - 1) / panels() + 1);
     parallel(panels() * cuts, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
@@ -522,12 +403,7 @@ struct QuantisedRun {
 
   void run(int64_t N, int threads, const Parallel& parallel) const {
     if (!b.has_depthwise_) return products(N * in.H * in.W, threads, parallel);
-    // Whole images for every thread; what is left over is shared, unless it keeps most of them busy.
-    const int64_t left = N % threads, alone = 2 * left > threads ? N : N - left;
-    parallel(alone, [&](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; n++) rows(n, 0, out.H);
-    });
-    for (int64_t n = alone; n < N; n++) shared(n, threads, parallel);
+    images(N, threads, parallel);
   }
 };
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/loops.h"
+#include "kernels/block_cut.h"
 
 namespace mnv2 {
 
@@ -74,19 +74,14 @@ class QuantisedBlock {
 
  private:
   friend struct QuantisedRun;
-  struct Panel {
-    int64_t block, blocks;  // of 16 output channels each
-    int64_t weights;        // where its weights begin
-  };
   struct Dense {
-    QuantisedConv conv;         // pointers not kept
-    int64_t quads = 0;          // of products in a row of the kernel
-    std::vector<Panel> panels;  // without a dense convolution: of the image's channels
+    QuantisedConv conv;              // pointers not kept
+    int64_t quads = 0;               // of products in a row of the kernel
+    std::vector<BlockPanel> panels;  // without a dense convolution: of the image's channels
     std::vector<int8_t> weights;
     std::vector<int32_t> bias;
     std::vector<float> multiplier;
   };
-  static std::vector<Panel> cut(int64_t blocks, int64_t bytes);
   Dense pack(const QuantisedConv& conv, int64_t in) const;
   void pack_taps(const QuantisedConv& conv);
 

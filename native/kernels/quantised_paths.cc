@@ -95,15 +95,11 @@ namespace {
 std::vector<const QuantisedPath*> available() {
   std::vector<const QuantisedPath*> found;
 #ifdef MNV2_X86
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512cd");
-  if (v4 && __builtin_cpu_supports("avx512vnni")) found.push_back(&avx512_vnni::path);
+  if (has_x86_v4() && __builtin_cpu_supports("avx512vnni")) found.push_back(&avx512_vnni::path);
 #if __GNUC__ >= 11
-  if (v3 && __builtin_cpu_supports("avxvnni")) found.push_back(&avx_vnni::path);
+  if (has_x86_v3() && __builtin_cpu_supports("avxvnni")) found.push_back(&avx_vnni::path);
 #endif
-  if (v3) found.push_back(&avx2::path);
+  if (has_x86_v3()) found.push_back(&avx2::path);
   found.push_back(&sse2::path);
 #endif
   found.push_back(&plain::path);

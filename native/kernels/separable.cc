@@ -4,27 +4,18 @@
 // spare lanes of the last one zero. Rows and columns of padding are part of `wide`, so that the depthwise convolution
 // has no borders.
 //
-// How a block is cut. Where a whole image's depthwise output fits the cache, the expansion makes one panel of
-// channels at a time for the whole image, the depthwise convolution consumes it at once, and the pointwise
-// convolution follows (kWhole). Larger images go a few output rows at a time, over a ring of expanded rows (kRing).
-// One large image is shared by threads as strips of rows, a small one by panels of channels, with one meeting in
-// between; of a batch every thread takes images.
+// How a block is cut is block_cut.h's business.
 #include "kernels/separable.h"
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <stdexcept>
 
 namespace mnv2 {
 namespace {
 
 constexpr int64_t kLanes = 16;
-constexpr int64_t kPanel = 3;          // blocks of output channels a register tile covers
 constexpr int64_t kPartOfSum = 128;    // products of a sum whose weights are kept in the L1 cache
 constexpr int64_t kCache = 640 << 10;  // bytes of one core's L2 that a depthwise output may take
-constexpr int64_t kRingPixels = 112;   // output pixels a step of the ring makes
-constexpr int64_t kStripRows = 14;     // from this height on an image is shared by rows
 
 // m pixels x one panel: y = clamp(a * b + bias) + add. Products: k_blocks x k of them, a's blocks k_stride apart.
 struct DenseTiles {
@@ -103,39 +94,12 @@ namespace {
 
 const Isa& best() {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-  const auto level = [](bool v4, bool v3) -> const Isa& { return v4 ? avx512::isa : v3 ? avx2::isa : portable::isa; };
-  static const Isa& found = level(
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"),
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"));
+  static const Isa& found = has_x86_v4() ? avx512::isa : has_x86_v3() ? avx2::isa : portable::isa;
   return found;
 #else
   return portable::isa;
 #endif
 }
-
-int64_t blocks_of(int64_t channels) { return (channels + kLanes - 1) / kLanes; }
-int64_t outputs(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
-  const int64_t room = size + before + after - kernel;
-  return room < 0 ? 0 : room / stride + 1;
-}
-
-// A thread's own memory, kept between calls; contents do not matter, rows begin on cache lines.
-class Scratch {
- public:
-  float* take(int64_t floats) {
-    if (floats > size_) {
-      memory_.reset(new float[floats + kLanes]);
-      size_ = floats;
-    }
-    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-    return memory_.get() + (64 - address % 64) % 64 / sizeof(float);
-  }
-
- private:
-  std::unique_ptr<float[]> memory_;
-  int64_t size_ = 0;
-};
 
 template <class T>
 MNV2_CLONES void widen_all(const T* __restrict from, int64_t count, float* __restrict to) {
@@ -180,29 +144,13 @@ MNV2_CLONES void put(const float* __restrict from, int64_t width, int64_t count,
 
 }  // namespace
 
-// Panels of three blocks, or two: both halves are cut alike, so that two threads share a layer evenly.
-std::vector<SeparableBlock::Panel> SeparableBlock::cut(int64_t blocks, int64_t k) {
-  std::vector<Panel> panels;
-  auto part = [&](int64_t from, int64_t to) {
-    for (int64_t b = from; b < to;) {
-      const int64_t left = to - b, take = left == 4 ? 2 : std::min(left, kPanel);
-      panels.push_back({b, take, b * kLanes * k});
-      b += take;
-    }
-  };
-  const int64_t half = blocks >= 4 && blocks % 2 == 0 ? blocks / 2 : 0;
-  part(0, half);
-  part(half, blocks);
-  return panels;
-}
-
 SeparableBlock::Dense SeparableBlock::pack(const FoldedConv& conv, int64_t k) {
   Dense d;
   d.conv = conv;
   d.conv.weight = d.conv.bias = nullptr;
   d.k = k;
-  const int64_t blocks = blocks_of(conv.out), area = conv.size * conv.size;
-  d.panels = cut(blocks, k);
+  const int64_t blocks = up(conv.out, kLanes), area = conv.size * conv.size;
+  d.panels = cut_panels(blocks, kLanes * k);
   d.weights.assign(blocks * kLanes * k, 0.f);
   d.bias.assign(blocks * kLanes, 0.f);
   if (conv.bias) std::copy(conv.bias, conv.bias + conv.out, d.bias.begin());
@@ -220,21 +168,12 @@ SeparableBlock::Dense SeparableBlock::pack(const FoldedConv& conv, int64_t k) {
 
 SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthwise, const FoldedConv& pointwise)
     : has_dense_(dense), has_depthwise_(depthwise) {
-  auto require = [](bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(std::string("SeparableBlock: ") + what);
-  };
-  require(!dense || depthwise, "a dense convolution comes before a depthwise one");
-  require(pointwise.size == 1 && pointwise.stride == 1 && !pointwise.top && !pointwise.left && !pointwise.bottom &&
-              !pointwise.right,
-          "the pointwise convolution is 1x1, stride 1, without padding");
+  check_block("SeparableBlock", dense, depthwise, pointwise);
   if (depthwise) {
     const auto& d = *depthwise;
-    require(d.size == 3 && (d.stride == 1 || d.stride == 2) && d.in == d.out && d.out == pointwise.in,
-            "the depthwise convolution is 3x3 of stride 1 or 2");
-    for (int64_t pad : {d.top, d.left, d.bottom, d.right}) require(pad >= 0 && pad <= 2, "pads are 0 to 2");
     depthwise_ = d;
     depthwise_.weight = depthwise_.bias = nullptr;
-    mid_blocks_ = blocks_of(d.out);
+    mid_blocks_ = up(d.out, kLanes);
     taps_.assign(mid_blocks_ * 10 * kLanes, 0.f);
     for (int64_t c = 0; c < d.out; c++) {
       float* to = taps_.data() + c / kLanes * 10 * kLanes + c % kLanes;
@@ -243,12 +182,9 @@ SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthw
     }
   }
   if (dense) {
-    require(dense->out == depthwise->in && dense->size >= 1 && dense->stride >= 1,
-            "the dense convolution feeds the depthwise one");
-    require(dense->top >= 0 && dense->left >= 0 && dense->bottom >= 0 && dense->right >= 0, "pads are not negative");
     dense_ = pack(*dense, dense->size * dense->size * dense->in);
   } else if (depthwise) {
-    dense_.panels = cut(mid_blocks_, 0);
+    dense_.panels = cut_panels(mid_blocks_, 0);
   }
   // After a depthwise convolution the products are counted in whole blocks.
   FoldedConv p = pointwise;
@@ -263,25 +199,20 @@ SeparableBlock::SeparableBlock(const FoldedConv* dense, const FoldedConv* depthw
   pointwise_ = pack(p, p.in);
 }
 
-bool SeparableBlock::takes_planar() const {
-  const auto& c = dense_.conv;
-  return has_dense_ && (c.size > 1 || c.stride > 1 || c.top || c.left || c.bottom || c.right);
-}
+bool SeparableBlock::takes_planar() const { return has_dense_ && reads_windows(dense_.conv); }
 
 SeparableBlock::Size SeparableBlock::out(Size in) const {
-  auto through = [](Size s, const FoldedConv& c) {
-    return Size{outputs(s.H, c.top, c.bottom, c.size, c.stride), outputs(s.W, c.left, c.right, c.size, c.stride)};
-  };
-  if (has_dense_) in = through(in, dense_.conv);
-  return has_depthwise_ ? through(in, depthwise_) : in;
+  if (has_dense_) in = convolved(in, dense_.conv);
+  return has_depthwise_ ? convolved(in, depthwise_) : in;
 }
 
 // One call of SeparableBlock::run. Rows of `wide` are rows of the depthwise convolution's input, columns of padding
 // included; -2 is two rows above the image.
 template <class T>
-struct SeparableRun {
+struct SeparableRun : BlockCut<SeparableRun<T>, float> {
   using Size = SeparableBlock::Size;
-  using Panel = SeparableBlock::Panel;
+  using Base = BlockCut<SeparableRun<T>, float>;
+  using Base::memory;
 
   const SeparableBlock& b;
   const Isa& isa = best();
@@ -290,11 +221,12 @@ struct SeparableRun {
   T* y;
   const bool planar;
   const int64_t in_channels, out_channels;
-  Size wide;
-  int64_t row;  // floats of a wide row of one block
+  const Size wide;
+  const int64_t row;  // floats of a wide row of one block
 
   SeparableRun(const SeparableBlock& block, Size size, const T* x, const T* residual, T* y, bool planar)
-      : b(block),
+      : Base(cut_of(block, size)),
+        b(block),
         in(size),
         out(block.out(size)),
         x(x),
@@ -305,24 +237,18 @@ struct SeparableRun {
                     : b.has_depthwise_ ? b.depthwise_.in
                                        : b.pointwise_.conv.in),
         out_channels(b.pointwise_.conv.out),
-        wide(size) {
-    const auto& c = b.dense_.conv;
-    if (b.has_dense_)
-      wide = {outputs(in.H, c.top, c.bottom, c.size, c.stride), outputs(in.W, c.left, c.right, c.size, c.stride)};
-    row = (wide.W + b.depthwise_.left + b.depthwise_.right) * kLanes;
-  }
+        wide(wide_of(block, size)),
+        row(row_of(block, wide)) {}
 
-  struct Memory {
-    Scratch staged, wide, mid;
-  };
-  static Memory& memory() {
-    static thread_local Memory own;
-    return own;
+  static Size wide_of(const SeparableBlock& b, Size in) { return b.has_dense_ ? convolved(in, b.dense_.conv) : in; }
+  static int64_t row_of(const SeparableBlock& b, Size wide) {
+    return (wide.W + b.depthwise_.left + b.depthwise_.right) * kLanes;
   }
-
-  int64_t first_row(int64_t r) const { return r * b.depthwise_.stride - b.depthwise_.top; }
-  /** One past the last row that output row r - 1 reads. */
-  int64_t end_row(int64_t r) const { return first_row(r - 1) + 3; }
+  static typename Base::Cut cut_of(const SeparableBlock& b, Size in) {
+    const Size out = b.out(in), wide = wide_of(b, in);
+    return {b.dense_.panels, b.mid_blocks_, b.depthwise_.stride, b.depthwise_.top, out.H,
+            out.W,           wide.H,        row_of(b, wide),     out.W * kLanes,   kCache};
+  }
 
   // Input rows with their padding, for the dense convolution's wide rows from `begin` on.
   struct Staged {
@@ -364,7 +290,7 @@ struct SeparableRun {
   }
 
   // One panel of wide row h to `to`, blocks `stride` floats apart.
-  void widen_row(int64_t n, int64_t h, const Staged& staged, const Panel& panel, float* to, int64_t stride) const {
+  void widen_row(int64_t n, int64_t h, const Staged& staged, const BlockPanel& panel, float* to, int64_t stride) const {
     const bool inside = h >= 0 && h < wide.H;
     const int64_t left = b.depthwise_.left * kLanes, right = b.depthwise_.right * kLanes;
     for (int64_t i = 0; i < panel.blocks; i++) {
@@ -389,55 +315,6 @@ struct SeparableRun {
   void depthwise_row(int64_t block, const float* const rows[3], float* to) const {
     const auto& d = b.depthwise_;
     isa.depthwise({{rows[0], rows[1], rows[2]}, b.taps_.data() + block * 10 * kLanes, out.W, d.stride, d.lo, d.hi, to});
-  }
-
-  // Output rows [r0, r1) of the depthwise convolution of image n for panels [p0, p1), into mid [block][pixel][lane].
-  // The panels' wide rows share one place.
-  void by_panels(int64_t n, int64_t r0, int64_t r1, int64_t p0, int64_t p1, float* mid) const {
-    const int64_t begin = first_row(r0), end = end_row(r1), stride = (end - begin) * row;
-    const Staged staged = stage(n, std::max<int64_t>(begin, 0), std::min(end, wide.H));
-    float* const w = memory().wide.take(kPanel * stride);
-    for (int64_t p = p0; p < p1; p++) {
-      const auto& panel = b.dense_.panels[p];
-      for (int64_t h = begin; h < end; h++) {
-        widen_row(n, h, staged, panel, w + (h - begin) * row, stride);
-      }
-      for (int64_t i = 0; i < panel.blocks; i++) {
-        for (int64_t r = r0; r < r1; r++) {
-          const float* top = w + i * stride + (first_row(r) - begin) * row;
-          const float* rows[3] = {top, top + row, top + 2 * row};
-          depthwise_row(panel.block + i, rows, mid + ((panel.block + i) * (r1 - r0) + r - r0) * out.W * kLanes);
-        }
-      }
-    }
-  }
-
-  // Output rows [r0, r1) of image n, a few at a time, all panels' wide rows kept in a ring.
-  void by_rows(int64_t n, int64_t r0, int64_t r1) const {
-    const int64_t step = std::max<int64_t>(1, kRingPixels / out.W), ring = (step - 1) * b.depthwise_.stride + 3,
-                  stride = ring * row;
-    const int64_t begin = first_row(r0);
-    float* const w = memory().wide.take(b.mid_blocks_ * stride);
-    float* const mid = memory().mid.take(b.mid_blocks_ * step * out.W * kLanes);
-    auto place = [&](int64_t h) { return w + (h - begin) % ring * row; };
-    for (int64_t r = r0, h = begin; r < r1; r += step) {
-      const int64_t count = std::min(step, r1 - r), end = end_row(r + count);
-      const Staged staged = stage(n, std::max<int64_t>(h, 0), std::min(end, wide.H));
-      for (const auto& panel : b.dense_.panels) {
-        for (int64_t i = h; i < end; i++) widen_row(n, i, staged, panel, place(i) + panel.block * stride, stride);
-        for (int64_t block = panel.block; block < panel.block + panel.blocks; block++) {
-          for (int64_t k = 0; k < count; k++) {
-            const int64_t top = first_row(r + k);
-            const float* rows[3] = {place(top) + block * stride, place(top + 1) + block * stride,
-                                    place(top + 2) + block * stride};
-            depthwise_row(block, rows, mid + (block * count + k) * out.W * kLanes);
-          }
-        }
-      }
-      h = end;
-      pointwise(mid, kLanes, b.mid_blocks_, kLanes, count * out.W * kLanes, 0, count * out.W, (n * out.H + r) * out.W,
-                0, panels());
-    }
   }
 
   int64_t panels() const { return static_cast<int64_t>(b.pointwise_.panels.size()); }
@@ -486,29 +363,12 @@ struct SeparableRun {
     }
   }
 
-  int64_t mid_floats(int64_t rows) const { return b.mid_blocks_ * rows * out.W * kLanes; }
-
-  // Output rows [r0, r1) of image n, on the calling thread.
-  void rows(int64_t n, int64_t r0, int64_t r1) const {
-    if (r0 >= r1) return;
-    if (mid_floats(r1 - r0) * static_cast<int64_t>(sizeof(float)) > kCache) return by_rows(n, r0, r1);
-    float* const mid = memory().mid.take(mid_floats(r1 - r0));
-    const int64_t pixels = (r1 - r0) * out.W;
-    by_panels(n, r0, r1, 0, static_cast<int64_t>(b.dense_.panels.size()), mid);
-    pointwise(mid, kLanes, b.mid_blocks_, kLanes, pixels * kLanes, 0, pixels, (n * out.H + r0) * out.W, 0, panels());
+  void project(const float* mid, int64_t n, int64_t r, int64_t count) const {
+    const int64_t pixels = count * out.W;
+    pointwise(mid, kLanes, b.mid_blocks_, kLanes, pixels * kLanes, 0, pixels, (n * out.H + r) * out.W, 0, panels());
   }
-
-  // Image n, on all threads.
-  void shared(int64_t n, int threads, const Parallel& parallel) const {
-    if (out.H >= kStripRows) {
-      parallel(threads, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) rows(n, out.H * i / threads, out.H * (i + 1) / threads);
-      });
-      return;
-    }
+  void project_shared(const float* mid, int64_t n, int threads, const Parallel& parallel) const {
     const int64_t pixels = out.H * out.W;
-    float* const mid = memory().mid.take(mid_floats(out.H));
-    parallel(b.dense_.panels.size(), [&](int64_t begin, int64_t end) { by_panels(n, 0, out.H, begin, end, mid); });
     products(mid, kLanes, b.mid_blocks_, kLanes, pixels * kLanes, pixels, n * pixels, threads, parallel);
   }
 
@@ -537,12 +397,7 @@ struct SeparableRun {
       }
       return products(a, in_channels, 1, in_channels, 0, pixels, 0, threads, parallel);
     }
-    // Whole images for every thread; what is left over is shared, unless it keeps most of them busy.
-    const int64_t left = N % threads, alone = 2 * left > threads ? N : N - left;
-    parallel(alone, [&](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; n++) rows(n, 0, out.H);
-    });
-    for (int64_t n = alone; n < N; n++) shared(n, threads, parallel);
+    this->images(N, threads, parallel);
   }
 };
 

@@ -13,7 +13,7 @@
 
 #include <vector>
 
-#include "kernels/loops.h"
+#include "kernels/block_cut.h"
 
 namespace mnv2 {
 
@@ -50,17 +50,13 @@ class SeparableBlock {
  private:
   template <class T>
   friend struct SeparableRun;
-  struct Panel {
-    int64_t block, blocks;  // of 16 output channels each
-    int64_t weights;        // where its [k][blocks][lane] begin
-  };
   struct Dense {
-    FoldedConv conv;            // pointers not kept
-    int64_t k = 0;              // products of one output
-    std::vector<Panel> panels;  // without a dense convolution: of the image's channels
+    FoldedConv conv;  // pointers not kept
+    int64_t k = 0;    // products of one output
+    std::vector<BlockPanel>
+        panels;  // of weights [k][blocks][lane]; without a dense convolution: of the image's channels
     std::vector<float> weights, bias;
   };
-  static std::vector<Panel> cut(int64_t blocks, int64_t k);
   static Dense pack(const FoldedConv& conv, int64_t k);
 
   bool has_dense_, has_depthwise_;

@@ -1,6 +1,8 @@
 // ProcessGroup as JavaScript sees it: collectives on a thread of its own, so that waiting for others stops nothing
 // else.
 #pragma once
+#include <atomic>
+
 #include "dist/communicator.h"
 #include "napi/support.h"
 

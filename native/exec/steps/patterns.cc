@@ -82,6 +82,14 @@ bool is_plain(const Node& conv, int64_t most) {
   return small && stride[0] == stride[1] && dilation[0] == 1 && dilation[1] == 1;
 }
 
+bool is_dense(const Node& node, const std::vector<int64_t>& weight, int64_t most) {
+  return node.op == "conv2d" && node.attrs.integer("groups") == 1 && weight[2] == weight[3] && is_plain(node, most);
+}
+
+bool is_pointwise(const Node& node, const std::vector<int64_t>& weight) {
+  return is_dense(node, weight, 0) && weight[2] == 1 && node.attrs.integers("stride")[0] == 1;
+}
+
 bool is_plain_depthwise(const Graph& g, const Node& node) {
   if (node.op != "depthwiseConv2d" || !is_plain(node, 2) || node.attrs.integers("stride")[0] > 2) return false;
   const auto &weight = g.nodes[node.inputs[1]].shape, &x = g.nodes[node.inputs[0]].shape;

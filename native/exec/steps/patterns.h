@@ -52,6 +52,10 @@ Clamp clamp_of(const Graph& graph, int act);
 
 /** Pads of at most `most`, dilation 1, one stride for both directions. */
 bool is_plain(const Node& convolution, int64_t most);
+/** One group, a square filter, pads of at most `most`. */
+bool is_dense(const Node& node, const std::vector<int64_t>& weight, int64_t most);
+/** 1 x 1 over all channels, stride 1, no padding. */
+bool is_pointwise(const Node& node, const std::vector<int64_t>& weight);
 /** 3 x 3, one filter a channel, pads of at most 2, stride 1 or 2: what our depthwise kernels compute. */
 bool is_plain_depthwise(const Graph& graph, const Node& node);
 /** Of a depthwise convolution: no route of libtorch's is asked for. */

@@ -57,16 +57,8 @@ bool is_depthwise(const Draft& draft, const QuantisedLayer& layer) {
   return draft.node(layer.op).op == "depthwiseConv2d";
 }
 
-/** One group, a square filter, pads of at most `most`. */
-bool is_dense(const Draft& draft, const QuantisedLayer& layer, int64_t most) {
-  const auto& conv = draft.node(layer.op);
-  const auto& weight = draft.node(layer.weight).shape;
-  return conv.op == "conv2d" && conv.attrs.integer("groups") == 1 && weight[2] == weight[3] && is_plain(conv, most);
-}
-
 bool is_pointwise(const Draft& draft, const QuantisedLayer& layer) {
-  return is_dense(draft, layer, 0) && draft.node(layer.weight).shape[2] == 1 &&
-         draft.node(layer.op).attrs.integers("stride")[0] == 1;
+  return mnv2::is_pointwise(draft.node(layer.op), draft.node(layer.weight).shape);
 }
 
 /** The layer whose output only `layer` reads. */
@@ -112,7 +104,8 @@ QuantisedBlockStep* match_block(Draft& draft, int value) {
   if (depthwise && is_depthwise(draft, *depthwise) && is_plain_depthwise(draft.graph, draft.node(depthwise->op))) {
     layers.insert(layers.begin(), *depthwise);
     const auto first = before(draft, *depthwise);
-    if (first && is_dense(draft, *first, std::numeric_limits<int64_t>::max())) {
+    if (first &&
+        is_dense(draft.node(first->op), draft.node(first->weight).shape, std::numeric_limits<int64_t>::max())) {
       // A pointwise convolution behind another depthwise one ends that block (MobileNetV1): it does not begin this.
       const auto earlier = before(draft, *first);
       if (!earlier || !is_depthwise(draft, *earlier)) layers.insert(layers.begin(), *first);

@@ -29,16 +29,8 @@ FusedConvolution* convolution_at(const Draft& draft, int node) {
   return dynamic_cast<FusedConvolution*>(draft.at[node].get());
 }
 
-/** One group, a square filter, pads of at most `most`. */
-bool is_dense(const Draft& draft, const FusedConvolution& step, int64_t most) {
-  const auto& conv = draft.node(step.conv);
-  const auto& weight = draft.node(conv.inputs[1]).shape;
-  return conv.op == "conv2d" && conv.attrs.integer("groups") == 1 && weight[2] == weight[3] && is_plain(conv, most);
-}
-
-bool is_pointwise(const Draft& draft, const FusedConvolution& step) {
-  const auto& conv = draft.node(step.conv);
-  return is_dense(draft, step, 0) && draft.node(conv.inputs[1]).shape[2] == 1 && conv.attrs.integers("stride")[0] == 1;
+const std::vector<int64_t>& weight_of(const Draft& draft, const FusedConvolution& step) {
+  return draft.node(draft.node(step.conv).inputs[1]).shape;
 }
 
 /** The step that makes the input of `step`, if nobody else reads that and it adds nothing. */
@@ -52,7 +44,7 @@ FusedConvolution* before(const Draft& draft, const FusedConvolution& step) {
 
 void match_separable(Draft& draft, int node) {
   auto* last = convolution_at(draft, node);
-  if (!last || !is_pointwise(draft, *last)) return;
+  if (!last || !is_pointwise(draft.node(last->conv), weight_of(draft, *last))) return;
   std::vector<int> nodes{node};
   auto is_depthwise = [&](const FusedConvolution* step) {
     return step && draft.node(step->conv).op == "depthwiseConv2d";
@@ -62,7 +54,8 @@ void match_separable(Draft& draft, int node) {
     nodes.insert(nodes.begin(), depthwise->node);
     const auto* first = before(draft, *depthwise);
     // A pointwise convolution behind another depthwise one ends that block (MobileNetV1): it does not begin this.
-    if (first && !is_depthwise(before(draft, *first)) && is_dense(draft, *first, std::numeric_limits<int64_t>::max()))
+    if (first && !is_depthwise(before(draft, *first)) &&
+        is_dense(draft.node(first->conv), weight_of(draft, *first), std::numeric_limits<int64_t>::max()))
       nodes.insert(nodes.begin(), first->node);
   }
   std::vector<std::unique_ptr<FusedConvolution>> parts;
