@@ -1,6 +1,5 @@
 // `mnv2-torch eval`: a checkpoint's figures on a folder of images. The counting is infer/evaluate.ts.
 import { UsageError } from '../errors.js';
-import { openImages } from '../data/sources/open-images.js';
 import { Progress } from '../report/progress.js';
 import { completeCheckpoint, loadCheckpoint } from '../weights/checkpoint.js';
 import { csvOf, evaluationTable, mistakeTable, namedImages } from '../report/evaluation-text.js';
@@ -8,7 +7,7 @@ import { define } from './command.js';
 import { badImageFlags, deviceFlag, precisionFlag, ttaFlag } from './flags.js';
 import { flag, ofSettings, optionalPath, path, type Values } from './options.js';
 import { IMAGES, runSchema } from './run-settings.js';
-import { evaluateAny, judgedPart, manifestFor, truthOf } from './truth.js';
+import { evaluateAny, imagesFor, judgedPart, truthOf } from './truth.js';
 
 const operands = {
   checkpoint: path({ describe: 'a .safetensors with its classes, or the folder of a run' }),
@@ -37,19 +36,7 @@ async function run(a: Values<typeof operands> & Values<typeof options>): Promise
   const show = (label: string, done: number, total: number): void => {
     if (!a.quiet) progress.draw(label, done, total, (performance.now() - since) / 1000);
   };
-  const data = await openImages(a.data, {
-    ...manifestFor(checkpoint, a),
-    size: checkpoint.preprocess.size,
-    skipBad: a.skipBad,
-    allowDamaged: a.allowDamaged,
-    maxPixels: a.maxPixels,
-    allowOneClass: true,
-    onProgress: ({ done, total, note }) => {
-      if (note !== undefined && !a.quiet) progress.line(note);
-      show('decode images', done, total);
-    },
-    ...(a.split !== undefined && { splitFile: a.split }),
-  });
+  const data = await imagesFor(checkpoint, a.data, a, progress, a.split === undefined ? {} : { splitFile: a.split });
   try {
     const truth = truthOf(data, checkpoint, a.data);
     const split = await data.ready();

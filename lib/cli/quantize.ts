@@ -7,7 +7,6 @@ import type { Dataset } from '../data/dataset.js';
 import type { ListedImages } from '../data/listed-images.js';
 import type { Split } from '../data/split.js';
 import { splitFromFile } from '../data/split-file.js';
-import { openImages } from '../data/sources/open-images.js';
 import type { AnyEvaluation } from '../infer/evaluation.js';
 import { METHODS } from '../quant/ranges.js';
 import { quantize, type QuantizeOptions } from '../quant/quantise.js';
@@ -19,7 +18,7 @@ import { define } from './command.js';
 import { badImageFlags, deviceFlag } from './flags.js';
 import { choice, flag, ofSettings, optionalPath, path as pathOperand, whole, type Values } from './options.js';
 import { runSchema } from './run-settings.js';
-import { evaluateAny, judgedPart, manifestFor, truthOf, type Truth } from './truth.js';
+import { evaluateAny, imagesFor, judgedPart, truthOf, type Truth } from './truth.js';
 
 const options = {
   o: optionalPath({ describe: 'the int8 checkpoint (default: beside the other, .int8.safetensors)' }),
@@ -58,19 +57,10 @@ interface Material {
 /** Images with labels that the checkpoint knows; without them all images below the folder. */
 async function materialFor(a: Given, checkpoint: CompleteCheckpoint, progress: Progress): Promise<Material> {
   const { size } = checkpoint.preprocess;
-  const since = performance.now();
   let data: ListedImages | undefined;
   let reason = '';
   try {
-    data = await openImages(a.data, {
-      ...manifestFor(checkpoint, a),
-      ...{ size, skipBad: a.skipBad, allowDamaged: a.allowDamaged, maxPixels: a.maxPixels, allowOneClass: true },
-      onProgress: ({ done, total, note }) => {
-        if (a.quiet) return;
-        if (note !== undefined) progress.line(note);
-        progress.draw('decode images', done, total, (performance.now() - since) / 1000);
-      },
-    });
+    data = await imagesFor(checkpoint, a.data, a, progress);
     const truth = truthOf(data, checkpoint, a.data);
     return await labelled(data, truth, a, checkpoint);
   } catch (error) {

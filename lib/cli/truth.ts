@@ -1,6 +1,8 @@
-// What images say of themselves in the words of a checkpoint's classes, and the checkpoint judged by it.
+// Labelled images for a checkpoint, what they say of themselves in the words of its classes, and the checkpoint judged by it.
 import { DataError } from '../errors.js';
 import type { Dataset } from '../data/dataset.js';
+import type { ListedImages } from '../data/listed-images.js';
+import { openImages } from '../data/sources/open-images.js';
 import type { Split } from '../data/split.js';
 import type { ManifestOptions } from '../data/sources/image-manifest.js';
 import type { JudgeOptions } from '../infer/answers-on.js';
@@ -8,8 +10,39 @@ import { evaluate } from '../infer/evaluate.js';
 import type { AnyEvaluation } from '../infer/evaluation.js';
 import { evaluateMultilabel } from '../infer/multilabel.js';
 import { evaluateRegression } from '../infer/regression.js';
+import type { Progress } from '../report/progress.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
 import { manifestOptions } from './run-settings.js';
+
+/** How images are asked for on the command line. */
+export type AskedImages = Parameters<typeof manifestOptions>[0] & {
+  readonly skipBad: boolean;
+  readonly allowDamaged: boolean;
+  readonly maxPixels: number;
+  readonly quiet: boolean;
+};
+
+/** Images, as train takes them, at the size of a checkpoint; a bar tells of the decoding. */
+export function imagesFor(
+  checkpoint: CompleteCheckpoint,
+  data: string,
+  a: AskedImages,
+  progress: Progress,
+  more: { splitFile?: string } = {},
+): Promise<ListedImages> {
+  const { skipBad, allowDamaged, maxPixels, quiet } = a;
+  const { size } = checkpoint.preprocess;
+  const since = performance.now();
+  return openImages(data, {
+    ...manifestFor(checkpoint, a),
+    ...{ size, skipBad, allowDamaged, maxPixels, allowOneClass: true, ...more },
+    onProgress: ({ done, total, note }) => {
+      if (quiet) return;
+      if (note !== undefined) progress.line(note);
+      progress.draw('decode images', done, total, (performance.now() - since) / 1000);
+    },
+  });
+}
 
 /** Without a split file every image counts; with one, what was held back from training. */
 export function judgedPart({ train, val, test }: Split, held: boolean): { indices: Int32Array; judgedOn: string } {
@@ -20,10 +53,7 @@ export function judgedPart({ train, val, test }: Split, held: boolean): { indice
 }
 
 /** How a manifest is read for what a checkpoint has learned: numbers are in columns of their names. */
-export function manifestFor(
-  { task, classes }: CompleteCheckpoint,
-  a: Parameters<typeof manifestOptions>[0],
-): ManifestOptions {
+function manifestFor({ task, classes }: CompleteCheckpoint, a: Parameters<typeof manifestOptions>[0]): ManifestOptions {
   const asked = manifestOptions({ ...a, ...(task.kind !== 'multiclass' && { task: task.kind }) });
   return task.kind === 'regression' ? { ...asked, columns: { label: [...classes], ...asked.columns } } : asked;
 }

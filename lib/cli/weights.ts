@@ -1,6 +1,7 @@
 // `mnv2-torch weights`: the published weights there are, and getting some. What is known of them is
 // weights/published.ts, getting them weights/pull.ts.
 import { UsageError } from '../errors.js';
+import { columns } from '../report/columns.js';
 import { cachedFile, isCached } from '../weights/cached.js';
 import { publishedWeights, type PublishedWeights } from '../weights/published.js';
 import type { PulledWeights } from '../weights/pull.js';
@@ -30,15 +31,8 @@ function table(rows: readonly Row[]): string {
     checkedBy(w),
     w.cached ? 'yes' : '',
   ]);
-  const lines = [[...HEAD], ...cells];
-  const widths = HEAD.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  const line = (words: readonly string[]): string =>
-    words
-      .map((word, i) => (RIGHT.includes(i) ? word.padStart(widths[i]!) : word.padEnd(widths[i]!)))
-      .join('  ')
-      .trimEnd();
   return [
-    ...lines.map(line),
+    ...columns([[...HEAD], ...cells], (column) => RIGHT.includes(column)),
     '',
     "* what 'imagenet' means for this network and width. No classes: a backbone alone, all that training needs.",
     '',

@@ -1,6 +1,7 @@
 // Which of several processes this one is, and where they meet, as whoever started them says in the environment: torchrun
 // and Kubernetes' PyTorchJob, Slurm, Open MPI. Reads variables, opens nothing.
 import { UsageError } from '../errors.js';
+import { Random } from '../random.js';
 
 /** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -22,8 +23,7 @@ export interface Placement {
 }
 
 /** Ports a job that names none is given, by its number. */
-const FIRST_PORT = 20_000;
-const PORTS = 10_000;
+const PORTS = [20_000, 29_999] as const;
 
 /**
  * Where this process stands; undefined where nobody started several.
@@ -98,7 +98,7 @@ function meeting(env: Environment, host: string | undefined, job: string): Pick<
       'environment: expected MASTER_ADDR, the address of rank 0, where processes run on several machines; ' +
         'with mpirun: -x MASTER_ADDR=<address>',
     );
-  return { host: at, port: wholeOf(env, 'MASTER_PORT', 1, 65_535, FIRST_PORT + (hash(job) % PORTS)) };
+  return { host: at, port: wholeOf(env, 'MASTER_PORT', 1, 65_535, new Random('port', job).whole(...PORTS)) };
 }
 
 function rankOf(env: Environment, rank: string, world: string): Pick<Placement, 'rank' | 'world'> {
@@ -121,11 +121,4 @@ function wholeOf(env: Environment, name: string, least: number, most: number, ab
 export function firstHost(nodes: string): string {
   const first = /^(?:[^,[]|\[[^\]]*\])+/.exec(nodes)?.[0] ?? nodes;
   return first.replace(/\[([^\],-]*)[^\]]*\]/g, '$1');
-}
-
-/** FNV-1a, 32 bits. */
-function hash(text: string): number {
-  let h = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) h = Math.imul(h ^ byte, 0x01000193) >>> 0;
-  return h;
 }

@@ -6,7 +6,8 @@ import { shutBelow, type ConvLayer, type Values } from './layers.js';
 import type { Seen } from './on-images.js';
 import { effectiveRank } from './rank.js';
 import type { DepthwiseLayer, DepthwiseState, Inspection, PointwiseLayer, Totals } from './result.js';
-import { folded, rangeRatio, ranges, restored, rounded, type Scales } from './rounding.js';
+import { ranges } from '../nn/whole-numbers.js';
+import { folded, rangeRatio, restored, rounded, type Scales } from './rounding.js';
 
 /** The weights as they are, or rounded. */
 export type Variant = Scales | 'float';

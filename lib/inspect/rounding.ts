@@ -1,11 +1,12 @@
 // What 8-bit rounding does to weights: the symmetric integers -127..127 of a convolution whose BatchNorm is folded in, with
 // one scale for the tensor or one an output channel. Owns no activations and no file.
+import { WEIGHTS } from '../nn/quantised.js';
+import { largest, ranges, roundEven } from '../nn/whole-numbers.js';
 import { normValues, type ConvLayer, type Values } from './layers.js';
 
 /** One scale for all of a tensor, or one for each output channel. */
 export type Scales = 'perTensor' | 'perChannel';
 export const SCALES: readonly Scales[] = ['perTensor', 'perChannel'];
-const MOST = 127;
 
 /** Each of as many rows as there are factors times its own, into `out`. Plain loops: these are all weights there are. */
 function scaledRows<T extends Float32Array | Float64Array>(
@@ -33,29 +34,12 @@ export function folded(layer: ConvLayer, values: Values): { weight: Float64Array
   return { weight: scaledRows(weight, factor, new Float64Array(weight.length)), factor };
 }
 
-/** Largest magnitude of each output channel's weights. */
-export function ranges(weight: ArrayLike<number>, channels: number): Float64Array {
-  const each = weight.length / channels;
-  return Float64Array.from({ length: channels }, (_, c) => {
-    let most = 0;
-    for (let i = c * each; i < (c + 1) * each; i++) most = Math.max(most, Math.abs(weight[i]!));
-    return most;
-  });
-}
-
 /** The tensor's range over the median channel's: how much of 8 bits one scale leaves the median channel. Null: that is zero. */
 export function rangeRatio(of: Float64Array): number | null {
   const sorted = Float64Array.from(of).sort();
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
   return median > 0 ? sorted.at(-1)! / median : null;
-}
-
-/** To the nearest whole number, halves to the even one. */
-function even(x: number): number {
-  const down = Math.floor(x);
-  const rest = x - down;
-  return rest < 0.5 || (rest === 0.5 && down % 2 === 0) ? down : down + 1;
 }
 
 export interface Rounded {
@@ -68,13 +52,13 @@ export interface Rounded {
 /** @param weight folded, [channels, ...] */
 export function rounded(weight: Float64Array, channels: number, scales: Scales): Rounded {
   const of = ranges(weight, channels);
-  const most = of.reduce((a, b) => Math.max(a, b), 0);
-  const scale = of.map((range) => (scales === 'perTensor' ? most : range) / MOST);
+  const most = largest(of);
+  const scale = of.map((range) => (scales === 'perTensor' ? most : range) / WEIGHTS.qmax);
   const each = weight.length / channels;
   const integers = new Int8Array(weight.length);
   for (let c = 0; c < channels; c++) {
     const s = scale[c]!;
-    if (s > 0) for (let i = c * each; i < (c + 1) * each; i++) integers[i] = even(weight[i]! / s);
+    if (s > 0) for (let i = c * each; i < (c + 1) * each; i++) integers[i] = roundEven(weight[i]! / s);
   }
   return { integers, scale };
 }

@@ -4,7 +4,7 @@ import { core } from '../graph/fold.js';
 import { topological } from '../graph/order.js';
 import type { Layer, Sites } from '../graph/quantised.js';
 import type { Tensor } from '../graph/tensor.js';
-import { largest } from './scales.js';
+import { ranges } from '../nn/whole-numbers.js';
 import { biasOf, weightOf, type FoldedNetwork } from './folded.js';
 
 /** Let a factor through: f(s x) = s f(x) for s > 0, channel by channel. */
@@ -49,12 +49,6 @@ function takesFactors({ op }: Layer): boolean {
   return op.inputs[1]!.shape[0] === op.inputs[0]!.shape[1];
 }
 
-/** The greatest weight of each output channel. */
-function outputMost(weight: Float32Array, channels: number): Float64Array {
-  const each = weight.length / channels;
-  return Float64Array.from({ length: channels }, (_, c) => largest(weight.subarray(c * each, (c + 1) * each)));
-}
-
 /** Calls back with runs of weights that read one input channel: where each begins, and how long it is. */
 function reading({ op }: Layer, each: (channel: number, from: number, count: number) => void): void {
   const [out, inputs, ...kernel] = op.inputs[1]!.shape as [number, number, ...number[]];
@@ -72,7 +66,7 @@ const MOST = 8;
 /** One pair, as far as its channels may still move; how far the one moved that moved most, 0 where none did. */
 function balance(net: FoldedNetwork, { first, second, limits }: Pair, moved: Float64Array): number {
   const [from, to, bias] = [weightOf(net, first), weightOf(net, second), biasOf(net, first)];
-  const before = outputMost(from, moved.length);
+  const before = ranges(from, moved.length);
   const after = new Float64Array(moved.length);
   reading(second, (c, at, count) => {
     for (let i = at; i < at + count; i++) after[c] = Math.max(after[c]!, Math.abs(to[i]!));

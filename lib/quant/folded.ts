@@ -9,6 +9,7 @@ import { evaluating } from '../infer/trained.js';
 import type { TensorData } from '../native/wire.js';
 import { ACTIVATIONS, WEIGHTS } from '../nn/quantised.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
+import { QUANTISED } from '../weights/quantised.js';
 
 /** A network before it is rounded. Equalisation and bias correction change its numbers. */
 export interface FoldedNetwork {
@@ -40,7 +41,7 @@ export function foldedNetwork({
   file,
   metadata,
 }: CompleteCheckpoint): FoldedNetwork {
-  if ('quantised' in metadata) throw new UsageError(`${file} is quantised already; expected a float checkpoint`);
+  if (QUANTISED in metadata) throw new UsageError(`${file} is quantised already; expected a float checkpoint`);
   const { size } = preprocess;
   const image = input('image', [-1, options.inChannels ?? 3, size, size]);
   const sites = sitesOf(evaluating(model, (m) => m.call(image)));

@@ -14,7 +14,7 @@ import { ACTIVATIONS, scaleName, WEIGHTS } from '../nn/quantised.js';
 import { Trainer } from '../train/trainer.js';
 import type { TrainEvent } from '../train/events.js';
 import type { CompleteCheckpoint } from '../weights/checkpoint.js';
-import type { FoldedNetwork, Range, Rounding } from './folded.js';
+import { roundedWeight, type FoldedNetwork, type Range, type Rounding } from './folded.js';
 
 /** How a quantised network is trained. */
 export interface QatOptions {
@@ -73,11 +73,7 @@ class RoundedNetwork extends Module {
         const rank = layer.op.inputs[1]!.shape.length;
         const across = reshape(constant(unit), [unit.length, ...new Array<number>(rank - 1).fill(1)]);
         const scales = learned(layer.name, rounding.scales.get(layer.name)!);
-        const zeros = constant(new Float32Array(unit.length));
-        return fakeQuantize(mul(of(layer.name), across), scales, zeros, {
-          ...WEIGHTS,
-          ...(unit.length > 1 && { axis: 0 }),
-        });
+        return roundedWeight(mul(of(layer.name), across), scales);
       },
       bias: ({ bias }) => of(bias!),
       point: (value, name) => {

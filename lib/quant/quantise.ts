@@ -1,6 +1,5 @@
 // From a float checkpoint and pictures to an int8 one. Each step is a file of its own; here is their order.
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { checkFlag } from '../data/checks.js';
@@ -9,6 +8,7 @@ import type { ImageStore } from '../engine/images.js';
 import { native } from '../native/load.js';
 import type { TensorData } from '../native/wire.js';
 import { scaleName, zeroPointName } from '../nn/quantised.js';
+import { hashOf } from '../weights/cached.js';
 import { completeCheckpoint, type CompleteCheckpoint } from '../weights/checkpoint.js';
 import { writeSafetensors } from '../weights/formats/safetensors.js';
 import { quantisedMetadata, type Quantisation } from '../weights/quantised.js';
@@ -179,6 +179,6 @@ function pixelsDigest(store: ImageStore, rows: Int32Array): string {
 
 /** Of a checkpoint that was made in memory there is no file. */
 async function fileDigest(file: string): Promise<{ sha256?: string }> {
-  const bytes = await readFile(file).catch(() => undefined);
-  return bytes ? { sha256: createHash('sha256').update(bytes).digest('hex') } : {};
+  const sha256 = await hashOf(file, 'sha256').catch(() => undefined);
+  return sha256 === undefined ? {} : { sha256 };
 }

@@ -1,37 +1,22 @@
 // Weights as whole numbers: symmetric, by the largest of each output channel or of the whole tensor.
 import type { TensorData } from '../native/wire.js';
 import { WEIGHTS } from '../nn/quantised.js';
+import { largest, ranges, roundEven } from '../nn/whole-numbers.js';
 import { weightOf, type FoldedNetwork } from './folded.js';
 
 /** The scale of each output channel, or of all of them; a channel of zeros has a scale too. */
 export function weightScales(net: FoldedNetwork, perChannel: boolean): Map<string, Float32Array> {
   const scales = new Map<string, Float32Array>();
   for (const layer of net.sites.layers.values()) {
-    const weight = weightOf(net, layer);
-    const count = perChannel ? layer.op.inputs[1]!.shape[0]! : 1;
-    const each = weight.length / count;
+    const channels = ranges(weightOf(net, layer), layer.op.inputs[1]!.shape[0]!);
+    const most = perChannel ? channels : [largest(channels)];
     scales.set(
       layer.name,
-      Float32Array.from({ length: count }, (_, c) => {
-        const most = largest(weight.subarray(c * each, (c + 1) * each));
-        return (most > 0 ? most : 1) / WEIGHTS.qmax;
-      }),
+      Float32Array.from(most, (range) => (range > 0 ? range : 1) / WEIGHTS.qmax),
     );
   }
   return scales;
 }
-
-/** The greatest absolute value. */
-export function largest(values: Float32Array): number {
-  let most = 0;
-  for (const v of values) most = Math.max(most, Math.abs(v));
-  return most;
-}
-
-const roundEven = (v: number): number => {
-  const nearest = Math.round(v);
-  return nearest - v === 0.5 && nearest % 2 !== 0 ? nearest - 1 : nearest;
-};
 
 /** A weight in int8, as fakeQuantize rounds it: in single precision, halves to even. */
 export function wholeWeight({ data, shape }: TensorData, scales: Float32Array): TensorData {

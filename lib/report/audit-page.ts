@@ -2,7 +2,8 @@
 import path from 'node:path';
 import type { AlikeFiles, Audit, EqualFiles } from '../audit/result.js';
 import { decodeImage } from '../data/image-input.js';
-import { count, html, type Markup, percent, plural, type Piece } from './html/markup.js';
+import { figureList, figureTable } from './html/figures.js';
+import { count, html, type Markup, percent, plural } from './html/markup.js';
 import { page } from './html/shell.js';
 
 /** Side of a picture, pixels. */
@@ -46,44 +47,19 @@ async function copy(root: string, of: EqualFiles | AlikeFiles): Promise<Markup> 
   </li> `;
 }
 
-function table(label: string, head: readonly string[], rows: readonly (readonly (string | number)[])[]): Markup {
-  const cells = ([first, ...others]: readonly (string | number)[]): Piece => [
-    html`<th scope="row">${first}</th>`,
-    others.map((cell) => html`<td>${cell}</td>`),
-  ];
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}">
-    <table class="numbers">
-      <thead>
-        <tr>
-          ${head.map((h) => html`<th scope="col">${h}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(
-          (row) =>
-            html`<tr>
-              ${cells(row)}
-            </tr>`,
-        )}
-      </tbody>
-    </table>
-  </div>`;
-}
-
 function keyFigures({ images, classes, split, pixels, size, findings }: Audit): Markup {
-  const figure = (name: string, value: string, more: string): Markup =>
-    html`<div>
-      <dt>${name}</dt>
-      <dd><strong>${value}</strong><span>${more}</span></dd>
-    </div>`;
   const sizes = classes.map((c) => c.images);
-  return html`<dl class="figures">
-    ${figure('Images', count(images), plural(classes.length, 'class', 'classes'))}
-    ${figure('In a class', `${Math.min(...sizes)} to ${Math.max(...sizes)}`, 'images')}
-    ${split !== null && figure('Held back', count(split.val), `of ${count(images)}${split.kind ? `, ${split.kind} split` : ''}`)}
-    ${pixels !== null && figure('Pixels', `${pixels.width[1]} x ${pixels.height[1]}`, `median; resized to ${size} x ${size}`)}
-    ${figure('Findings', count(findings.length), findings.length > 0 ? 'see below' : 'nothing to fix')}
-  </dl>`;
+  return figureList([
+    ['Images', count(images), plural(classes.length, 'class', 'classes')],
+    ['In a class', `${Math.min(...sizes)} to ${Math.max(...sizes)}`, 'images'],
+    ...(split === null
+      ? []
+      : [['Held back', count(split.val), `of ${count(images)}${split.kind ? `, ${split.kind} split` : ''}`] as const]),
+    ...(pixels === null
+      ? []
+      : [['Pixels', `${pixels.width[1]} x ${pixels.height[1]}`, `median; resized to ${size} x ${size}`] as const]),
+    ['Findings', count(findings.length), findings.length > 0 ? 'see below' : 'nothing to fix'],
+  ]);
 }
 
 function neighbours({ leakage }: Audit): Markup | undefined {
@@ -95,7 +71,7 @@ function neighbours({ leakage }: Audit): Markup | undefined {
       By the features of ${path.basename(weights)}. Almost the same: a cosine of at least ${threshold.toFixed(3)}, as of
       an image and a window of three quarters of its side.
     </p>
-    ${table(
+    ${figureTable(
       'Nearest training images',
       ['Split', 'Validated on', 'Almost the same', 'Of the same class'],
       splits.map((s) => [s.kind ?? 'val/', s.images, percent(s.alike), percent(s.agreeing)]),
@@ -138,7 +114,7 @@ export async function auditPage(audit: Audit): Promise<string> {
       <section aria-labelledby="classes">
         <h2 id="classes">Classes</h2>
         ${leakage !== null && html`<p class="lead">Neighbours in number: images whose nearest of the class lies within 3 file numbers.</p>`}
-        ${table(
+        ${figureTable(
           'Classes',
           [
             'Class',

@@ -1,7 +1,9 @@
 // The page of an inspection: one file that loads nothing, with the looks of a training's report.
 import path from 'node:path';
 import type { DepthwiseState, Inspection } from '../inspect/result.js';
-import { count, html, percent, plural, scroll, type Markup, type Piece } from './html/markup.js';
+import type { Figure } from './html/data.js';
+import { figureList, figureTable } from './html/figures.js';
+import { count, html, percent, plural, type Markup } from './html/markup.js';
 import { page } from './html/shell.js';
 import { COLUMNS } from './inspection-text.js';
 import { kernelPicture } from './kernel-pictures.js';
@@ -11,36 +13,8 @@ const cell = (value: readonly number[] | number | null): string =>
 const share = (value: number | null): string => (value === null ? '–' : percent(value));
 const ratio = (value: number | null): string => (value === null ? '–' : value.toFixed(1));
 
-function table(label: string, head: readonly string[], rows: readonly (readonly string[])[]): Markup {
-  const cells = ([first, ...others]: readonly string[]): Piece => [
-    html`<th scope="row">${first}</th>`,
-    others.map((text) => html`<td>${text}</td>`),
-  ];
-  return scroll(
-    label,
-    html`<table class="numbers">
-      <caption class="hidden">
-        ${label}
-      </caption>
-      <thead>
-        <tr>
-          ${head.map((h) => html`<th scope="col">${h}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(
-          (row) =>
-            html`<tr>
-              ${cells(row)}
-            </tr>`,
-        )}
-      </tbody>
-    </table>`,
-  );
-}
-
 function keyFigures({ channels, depthwise, totals, images }: Inspection): Markup {
-  const figures: [name: string, value: string, more: string][] = [
+  const figures: Figure[] = [
     ['Depthwise kernels', count(channels), plural(depthwise.length, 'layer')],
     ['Empty', count(totals.empty), percent(totals.empty / channels)],
     ['Never open', cell(totals.neverOpened), 'beta + 3 |gamma| at most 0'],
@@ -53,15 +27,7 @@ function keyFigures({ channels, depthwise, totals, images }: Inspection): Markup
       `one scale a tensor; a channel: ${totals.int8.perChannel.empty}`,
     ],
   ];
-  return html`<dl class="figures">
-    ${figures.map(
-      ([name, value, more]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd><strong>${value}</strong><span>${more}</span></dd>
-        </div>`,
-    )}
-  </dl>`;
+  return figureList(figures);
 }
 
 function layersTable({ depthwise, images }: Inspection): Markup {
@@ -72,8 +38,9 @@ function layersTable({ depthwise, images }: Inspection): Markup {
   ];
   const names = ['Closed', ...(seen ? ['Silent', 'At 6'] : [])];
   const rounded = ['Empty', ...names];
-  return table(
-    'Figures by layer',
+  const label = 'Figures by layer';
+  return figureTable(
+    label,
     [
       ...['Layer', 'Kernels', 'Empty', 'Vanished', 'Never open', ...names, 'Range'],
       ...rounded.map((name) => `${name}, int8 a tensor`),
@@ -84,12 +51,14 @@ function layersTable({ depthwise, images }: Inspection): Markup {
       ratio(l.rangeRatio),
       ...[l.int8.perTensor, l.int8.perChannel].flatMap((of) => [cell(of.empty), ...state(of)]),
     ]),
+    label,
   );
 }
 
 function pointwiseTable({ pointwise }: Inspection): Markup {
-  return table(
-    'Effective ranks by layer',
+  const label = 'Effective ranks by layer';
+  return figureTable(
+    label,
     [
       'Layer',
       'Inputs',
@@ -105,6 +74,7 @@ function pointwiseTable({ pointwise }: Inspection): Markup {
       ...[percent(p.effectiveRank / Math.min(p.inputs, p.outputs)), ratio(p.rangeRatio)],
       ...[p.int8.perTensor, p.int8.perChannel].map((of) => of.effectiveRank.toFixed(1)),
     ]),
+    label,
   );
 }
 

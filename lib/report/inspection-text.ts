@@ -1,6 +1,7 @@
 // An inspection as text: a line a layer, what the columns mean, and what to do.
 import { EMPTY, SIGMAS, VANISHED } from '../inspect/dead.js';
 import type { DepthwiseState, Inspection } from '../inspect/result.js';
+import { columns } from './columns.js';
 
 const NONE = '-';
 const counted = (list: readonly number[] | number | null): string =>
@@ -9,12 +10,7 @@ const percent = (share: number | null): string => (share === null ? NONE : `${(1
 const ratio = (of: number | null): string => (of === null ? NONE : of >= 1000 ? of.toExponential(1) : of.toFixed(1));
 
 /** The first column to the left, the others to the right. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  return rows.map((row) =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '),
-  );
-}
+const table = (rows: readonly (readonly string[])[]): string[] => columns(rows, (column) => column > 0);
 
 /** What the columns of an inspection mean, for those who read it as text or on the page. */
 export const COLUMNS: readonly (readonly [name: string, meaning: string])[] = [

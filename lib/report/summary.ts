@@ -4,6 +4,7 @@ import type { Module } from '../nn/module.js';
 import { isOp, type OpName } from '../graph/op-names.js';
 import { topological } from '../graph/order.js';
 import { input, type Tensor } from '../graph/tensor.js';
+import { columns, widthsOf } from './columns.js';
 
 /** One layer or block. */
 export interface SummaryRow {
@@ -174,19 +175,15 @@ export function summaryTable(summary: Summary): string {
     r.costRatio ? r.costRatio.toFixed(3) : '',
   ]);
   const heads = ['Layer (type)', 'Output Shape', 'Param #', 'M mult-adds', 'vs full conv'];
-  const widths = heads.map((h, i) => Math.max(h.length, ...cells.map((c) => c[i]!.length)));
-  const line = (c: readonly string[]): string =>
-    c
-      .map((v, i) => (i < 2 ? v.padEnd(widths[i]!) : v.padStart(widths[i]!)))
-      .join('  ')
-      .trimEnd();
+  const [head, ...rows] = columns([heads, ...cells], (column) => column >= 2);
+  const widths = widthsOf([heads, ...cells]);
   const rule = (char: string): string => char.repeat(widths.reduce((a, b) => a + b + 2, -2));
   return [
     `Model: ${summary.arch}`,
     rule('─'),
-    line(heads),
+    head!,
     rule('═'),
-    ...cells.map(line),
+    ...rows,
     rule('═'),
     `Total params: ${count(summary.total)}`,
     `Trainable params: ${count(summary.trainable)}`,

@@ -4,9 +4,9 @@ import { input } from '../graph/tensor.js';
 import { evaluating } from '../infer/trained.js';
 import { deadShareOf } from '../inspect/dead.js';
 import { valuesOf, type Values } from '../inspect/layers.js';
-import { DepthwiseConv2d } from '../nn/layers.js';
 import type { Module } from '../nn/module.js';
 import type { EpochEvent } from './events.js';
+import { depthwiseKernels } from './learning.js';
 import type { Snapshot, TrainingState } from './state.js';
 
 export class DeadKernels {
@@ -18,9 +18,7 @@ export class DeadKernels {
    */
   constructor(model: Module, size: number, changing: readonly string[]) {
     const names = new Set(changing);
-    const trained = [...model.modules()].some(
-      ([path, module]) => module instanceof DepthwiseConv2d && names.has(path ? `${path}.weight` : 'weight'),
-    );
+    const trained = [...depthwiseKernels(model)].some((name) => names.has(name));
     if (trained) this.#share = deadShareOf(evaluating(model, (m) => m.call(input('image', [-1, 3, size, size]))));
   }
 

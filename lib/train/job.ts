@@ -65,7 +65,7 @@ export class Job {
   constructor(private readonly context: JobContext) {
     const { recipe, model, data, weights, prepared, run, saved } = context;
     this.state = new TrainingState(weights, context.changing, recipe.bestBy, context.started);
-    this.#dead = new DeadKernels(model, data.size, recipe.deadKernels ? context.changing : []);
+    this.#dead = new DeadKernels(model, data.size, recipe.deadKernels && prepared ? context.changing : []);
     if (saved) this.state.goOn(saved.position, saved.best);
     this.#stage = stageAfter(this.state.epoch, recipe);
     if (!prepared) return;

@@ -43,7 +43,7 @@ export function learningOf(
 }
 
 /** Names of the kernels of depthwise layers. */
-function depthwiseKernels(model: Module): Set<string> {
+export function depthwiseKernels(model: Module): Set<string> {
   const layers = [...model.modules()].filter(([, module]) => module instanceof DepthwiseConv2d);
   return new Set(layers.map(([path]) => (path ? `${path}.weight` : 'weight')));
 }

@@ -1,24 +1,12 @@
 // train --folds, --split and --group: real trainings one after the other, and what their folders and figures say.
 import fs from 'node:fs';
 import path from 'node:path';
-import { cli } from '../support/cli.ts';
+import { cli, shortTraining } from '../support/cli.ts';
 import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('folds');
-const SMALL = [
-  '--size',
-  '32',
-  '--width',
-  '0.35',
-  '--epochs',
-  '1',
-  '--batch-size',
-  '6',
-  '--threads',
-  '1',
-  '--no-report',
-];
+const SMALL = [...shortTraining(6), '--no-report'];
 const read = <T>(...file: string[]): T => JSON.parse(fs.readFileSync(at(...file), 'utf8')) as T;
 interface SplitJson {
   kind: string;

@@ -2,24 +2,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { planTraining, type TrainingWords } from '../../dist/cli/training.js';
-import { cli } from '../support/cli.ts';
+import { cli, shortTraining } from '../support/cli.ts';
 import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('cli-manifest');
-const SMALL = [
-  '--size',
-  '32',
-  '--width',
-  '0.35',
-  '--epochs',
-  '1',
-  '--batch-size',
-  '8',
-  '--threads',
-  '1',
-  '--no-report',
-];
+const SMALL = [...shortTraining(8), '--no-report'];
 const CLASSES = ['blue', 'red'];
 const rows = CLASSES.flatMap((name) => Array.from({ length: 8 }, (_, i) => `${name}/${i}.png,${name},s${i % 4}`));
 

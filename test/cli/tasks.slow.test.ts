@@ -1,12 +1,12 @@
 // Several labels and numbers from the command line: train, eval and predict as a user types them.
 import fs from 'node:fs';
-import { cli } from '../support/cli.ts';
+import { cli, shortTraining } from '../support/cli.ts';
 import { imageFolder } from '../support/image-folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const at = temporaryFolder('cli-tasks');
 // Batches that leave no image alone, whatever is held back.
-const SMALL = '--size 32 --width 0.35 --epochs 1 --batch-size 8 --threads 1'.split(' ');
+const SMALL = shortTraining(8);
 const PICTURES = Array.from({ length: 16 }, (_, i) => `${i < 8 ? 'blue' : 'red'}/${i % 8}.png`);
 
 beforeAll(async () => {

@@ -10,7 +10,7 @@ import {
   type CompleteCheckpoint,
 } from 'mnv2-torch';
 import { toOnnx } from '../../dist/export/onnx.js';
-import { largest } from '../../dist/quant/scales.js';
+import { largest } from '../../dist/nn/whole-numbers.js';
 import { decodeOnnx } from '../../dist/weights/formats/onnx-proto.js';
 import { cli } from '../support/cli.ts';
 import { exportCheckpoint } from '../support/export-checkpoint.ts';

@@ -29,7 +29,8 @@ import { boundsOf } from '../../dist/inspect/bounds.js';
 import { deadShareOf } from '../../dist/inspect/dead.js';
 import { valuesOf } from '../../dist/inspect/layers.js';
 import { effectiveRank } from '../../dist/inspect/rank.js';
-import { rangeRatio, ranges, restored, rounded } from '../../dist/inspect/rounding.js';
+import { rangeRatio, restored, rounded } from '../../dist/inspect/rounding.js';
+import { ranges } from '../../dist/nn/whole-numbers.js';
 import { Random } from '../../dist/random.js';
 
 const random = (seed: number, count: number): Float64Array => {

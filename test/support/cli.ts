@@ -79,3 +79,7 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
     });
   return { child, seen, ended };
 }
+
+/** Flags of the shortest training there is to look at: an epoch, whose seconds are those of starting up. */
+export const shortTraining = (batchSize: number): string[] =>
+  `--size 32 --width 0.35 --epochs 1 --batch-size ${batchSize} --threads 1`.split(' ');

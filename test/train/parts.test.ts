@@ -112,15 +112,16 @@ test('accumulate: two batches of 8 are one of 16, at its rates', async () => {
   expect(farthest((await trained({ batchSize: 8 }, new Plain())).seen[2]!, large.seen[2]!)).toBeGreaterThan(1e-3);
 });
 
+/** An epoch in which what decays loses a tenth a step. */
+const decay: TrainerOptions = {
+  optimizer: 'adamw',
+  lr: 1e-3,
+  weightDecay: 100,
+  epochs: 1,
+  schedule: 'constant',
+  warmUp: 0,
+};
 test('weight decay leaves norms and biases alone, unless all are to decay', async () => {
-  const decay: TrainerOptions = {
-    optimizer: 'adamw',
-    lr: 1e-3,
-    weightDecay: 100,
-    epochs: 1,
-    schedule: 'constant',
-    warmUp: 0,
-  };
   const [some, all] = [await trained(decay), await trained({ ...decay, decayAll: true })];
   const size = (values: Values, name: string): number => Math.max(...values.get(name)!.map(Math.abs));
   for (const { seen } of [some, all])
@@ -130,14 +131,6 @@ test('weight decay leaves norms and biases alone, unless all are to decay', asyn
 });
 
 test('spareDepthwise: kernels of depthwise layers do not decay, all others do', async () => {
-  const decay: TrainerOptions = {
-    optimizer: 'adamw',
-    lr: 1e-3,
-    weightDecay: 100,
-    epochs: 1,
-    schedule: 'constant',
-    warmUp: 0,
-  };
   const small = (): Module => MobileNetV2({ numClasses: 21, widthMult: 0.25, dropout: 0 });
   const [spared, all] = [await trained({ ...decay, spareDepthwise: true }, small()), await trained(decay, small())];
   const left = ({ seen }: typeof all, name: string): number => {

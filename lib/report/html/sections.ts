@@ -6,6 +6,7 @@ import { lineChart, reliabilityDiagram, type Line } from './charts.js';
 import type { Phase, ValidPhase } from '../../train/events.js';
 import { MEASURES, type Measure } from '../../train/measures.js';
 import type { Figure, Report } from './data.js';
+import { figureList } from './figures.js';
 import { findings } from './findings.js';
 import { labelFigures } from './labels.js';
 import { numberFigures } from './numbers.js';
@@ -33,15 +34,7 @@ export function keyFigures({ evaluation, training }: Report): Markup | undefined
       : numberFigures(evaluation);
   if (training?.best !== undefined)
     figures.push(['Best epoch', String(training.best), `of ${training.epochs}, ${duration(seconds)} in epochs`]);
-  return html`<dl class="figures">
-    ${figures.map(
-      ([name, value, note]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd><strong>${value}</strong><span>${note}</span></dd>
-        </div>`,
-    )}
-  </dl>`;
+  return figureList(figures);
 }
 
 export function findingsSection(report: Report): Markup | undefined {
